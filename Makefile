@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The front door. Each door is a script of scripts/; see CONTRIBUTING.md.
+
+CONFIG ?= release
+KERNELS := release debug rt stock
+B := $(CURDIR)/build
+MAKEFLAGS += --no-print-directory -r
+
+# TREE=<dir> builds somebody else's Linux tree, in a directory of its own.
+ifdef TREE
+src-of = $(TREE)
+out-of = $(B)/kernel-$1-$(notdir $(abspath $(TREE)))
+else
+src-of = $(if $(filter stock,$1),$(B)/source/linux,$(B)/linux)
+out-of = $(B)/kernel-$1
+endif
+image-of = $(call out-of,$1)/arch/x86/boot/bzImage
+
+.DEFAULT_GOAL := help
+.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo
+
+help:
+	@echo 'make run                   everything from nothing, then the demonstration'
+	@echo 'make test                  everything from nothing: all tests on all test kernels'
+	@echo '                           (ROWS="release-* rt": only these rows of vm/tests.list)'
+	@echo 'make kernel CONFIG=...     one kernel: release, debug, rt or stock'
+	@echo 'make -s image CONFIG=...   print the path of its bzImage'
+	@echo 'make shell CONFIG=...      a shell in the test machine, with the tools in it'
+	@echo 'make tree                  build/linux: a git tree of Linux with the series applied'
+	@echo 'make save                  write that tree back to patches/ and linux/'
+	@echo 'make check                 the series: applies, checkpatch, sparse, coccicheck, overlay'
+	@echo 'make bisect                every commit of the series builds and boots (long)'
+	@echo 'make deps                  install the Debian packages that are missing'
+	@echo 'make source                get and unpack the pinned Linux source'
+	@echo 'make clean                 remove what was built (the source and ccache stay)'
+	@echo
+	@echo 'CONFIG is release unless said. TREE=<dir> builds or saves another Linux tree.'
+
+deps:
+	@scripts/deps.sh
+
+source: deps
+	@scripts/source.sh
+
+ifdef TREE
+tree: deps
+else
+tree: source
+	@scripts/tree.sh
+endif
+
+save:
+	@TREE="$(TREE)" BASE="$(BASE)" scripts/save.sh
+
+# stock needs no series, and must not be held up by one that does not apply.
+kernel: $(if $(filter stock,$(CONFIG)),source,tree)
+	@scripts/kernel.sh $(CONFIG) $(call src-of,$(CONFIG)) $(call out-of,$(CONFIG))
+
+image:
+	@echo $(call image-of,$(CONFIG))
+
+machine: kernel
+	@scripts/initramfs.sh $(call src-of,$(CONFIG)) $(call out-of,$(CONFIG))
+
+shell: machine
+	@scripts/boot.sh $(call image-of,$(CONFIG)) $(call out-of,$(CONFIG))/initramfs.cpio.gz
+
+test: tree
+	@for k in $(KERNELS); do $(MAKE) machine CONFIG=$$k || exit 1; done
+	@scripts/test.sh $(ROWS)
+
+check: tree
+	@scripts/check.sh
+
+bisect: tree
+	@scripts/bisect.sh
+
+# The demonstration compares the patched kernel with the stock one.
+run: tree
+	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
+	@scripts/demo.sh
+
+clean:
+	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/bisect $(B)/demo
+	@echo 'clean: build/linux, build/source and build/ccache stay; rm -rf build removes them, unsaved commits too'

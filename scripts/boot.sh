@@ -1,0 +1,135 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Boot a kernel in QEMU, run something in it, say whether all was well.
+set -eu
+. "$(dirname "$0")/lib.sh"
+usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
+
+  --run LIST      tests to run, names or globs with commas between (vm/programs);
+                  without it: a shell on this terminal
+  --out DIR       where console.log, results.ktap and monitor sockets go
+                  (default: build/boot)
+  --append TEXT   more kernel parameters
+  --cpu MODEL     QEMU's -cpu (default: max)
+  --smp N         processors (default: 4)
+  --mem SIZE      memory (default: 4G)
+  --machine TEXT  more QEMU arguments
+  --icount        one instruction is one guest nanosecond (one thread)
+  --monitor       sockets DIR/hmp.sock and DIR/qmp.sock
+  --timeout SEC   the machine must be off by then (default: 900)
+  --slow N        the tests' time limits times N
+
+Exit 0: the machine powered itself off, ran all that it was asked to run, and
+its kernel reported nothing. What the tests said is in DIR/results.ktap."
+
+run='' out=$BUILD/boot append='' cpu=max smp=4 mem=4G machine='' icount='' monitor='' timeout=900 slow=1
+while [ $# -gt 0 ]; do
+	case $1 in
+	--run)		run=$2; shift ;;
+	--out)		out=$2; shift ;;
+	--append)	append=$2; shift ;;
+	--cpu)		cpu=$2; shift ;;
+	--smp)		smp=$2; shift ;;
+	--mem)		mem=$2; shift ;;
+	--machine)	machine=$2; shift ;;
+	--timeout)	timeout=$2; shift ;;
+	--slow)		slow=$2; shift ;;
+	--icount)	icount=1 ;;
+	--monitor)	monitor=1 ;;
+	-*)		die "unknown option $1 (--help)" ;;
+	*)		break ;;
+	esac
+	shift
+done
+[ $# -eq 2 ] || die "usage: boot.sh [option...] BZIMAGE INITRAMFS (--help)"
+image=$1 initrd=$2
+need_tool qemu-system-x86_64
+[ -f "$image" ] || die "no kernel at $image"
+[ -f "$initrd" ] || die "no initramfs at $initrd"
+mkdir -p "$out"
+out=$(cd "$out" && pwd -P)
+console=$out/console.log results=$out/results.ktap pidfile=$out/qemu.pid
+
+# A machine that an interrupted run left behind here.
+if [ -f "$pidfile" ]; then
+	old=$(cat "$pidfile")
+	if tr '\0' ' ' <"/proc/$old/cmdline" 2>/dev/null | grep -qF "qemu-system-x86_64" &&
+	   tr '\0' ' ' <"/proc/$old/cmdline" | grep -qF "$pidfile"; then
+		kill "$old" 2>/dev/null || :
+	fi
+	rm -f "$pidfile"
+fi
+rm -f "$console" "$results" "$out/hmp.sock" "$out/qmp.sock"
+
+# A /dev/kvm alone proves nothing: it may belong to a hypervisor that cannot
+# run this kernel. The processor has to say that it can.
+if [ -n "$icount" ]; then
+	accel='-accel tcg,thread=single -icount shift=0'
+elif grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
+	accel='-accel kvm'
+else
+	accel='-accel tcg,thread=multi'
+fi
+
+params="console=ttyS0 earlyprintk=serial,ttyS0,115200 panic=-1"
+set -- -nodefaults -no-user-config -display none -no-reboot \
+	-machine q35 -cpu "$cpu" -smp "$smp" -m "$mem" -pidfile "$pidfile" \
+	-kernel "$image" -initrd "$initrd"
+[ -z "$monitor" ] ||
+	set -- "$@" -chardev "socket,id=hmp,path=$out/hmp.sock,server=on,wait=off" -mon chardev=hmp,mode=readline \
+		-qmp "unix:$out/qmp.sock,server=on,wait=off"
+
+if [ -z "$run" ]; then
+	# shellcheck disable=SC2086
+	exec qemu-system-x86_64 $accel "$@" $machine -serial mon:stdio \
+		-append "$params quiet vm.run=shell $append"
+fi
+
+qemu()
+{
+	# shellcheck disable=SC2086
+	exec qemu-system-x86_64 $accel "$@" $machine \
+		-serial "file:$console" -serial "file:$results" \
+		-append "$params vm.run=$run vm.results=ttyS1 vm.slow=$slow $append" \
+		</dev/null >"$out/qemu.log" 2>&1
+}
+qemu "$@" &
+pid=$!
+trap 'kill $pid 2>/dev/null; rm -f "$pidfile"' EXIT
+trap 'exit 130' INT TERM HUP
+
+# What fails a run, whatever its tests say.
+trouble='WARNING:|BUG:|Oops|general protection fault|Kernel panic|Bad page state|possible (circular|recursive|irq lock|deadlock)|inconsistent lock state|INFO: (task .* blocked|rcu.*stall|trying to register)|suspicious RCU usage|Call Trace:'
+
+start=$(date +%s)
+late=
+while kill -0 "$pid" 2>/dev/null; do
+	if [ $(($(date +%s) - start)) -ge "$timeout" ]; then
+		late=1
+		kill "$pid" 2>/dev/null || :
+		break
+	fi
+	sleep 0.3
+done
+rc=0
+wait "$pid" || rc=$?
+rm -f "$pidfile"
+trap - EXIT
+touch "$console" "$results"
+# Serial consoles end lines with CR LF.
+sed -i 's/\r//g' "$console"
+
+report()
+{
+	note "$1"
+	shift
+	"$@" | sed 's/^/    /' >&2
+	note "    log: $console"
+	exit 1
+}
+if grep -qE "$trouble" "$console"; then
+	report "the kernel reported:" awk -v re="$trouble" '$0 ~ re && !n { n = NR } n && NR < n + 25' "$console"
+fi
+[ -z "$late" ] || report "no end within $timeout s; the last lines:" tail -n 12 "$console"
+[ "$rc" -eq 0 ] || report "QEMU failed ($rc):" tail -n 5 "$out/qemu.log"
+grep -q '^# vm: end' "$results" || report "the machine stopped in the middle; the last lines:" tail -n 12 "$console"

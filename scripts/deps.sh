@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Install the Debian packages that the doors need.
+set -eu
+. "$(dirname "$0")/lib.sh"
+usage "${1:-}" "usage: deps.sh
+
+Installs what is missing of the Debian packages that the build, the test
+machine and the checks need, with apt-get (as root or through sudo)."
+
+# build; tests' headers; test machine; series and checks; report
+packages="gcc make flex bison bc libelf-dev libssl-dev xz-utils gzip cpio rsync kmod perl python3 ccache
+	libc6-dev libcap-dev linux-libc-dev
+	qemu-system-x86 busybox-static bash-static socat
+	git gawk sparse coccinelle shellcheck debian-archive-keyring
+	gnuplot-nox"
+
+command -v dpkg-query >/dev/null 2>&1 || die "this is not a Debian machine; it needs: $packages"
+missing=
+for p in $packages; do
+	case $(dpkg-query -W -f '${Status}' "$p" 2>/dev/null) in
+	*' installed') ;;
+	*)	missing="$missing $p" ;;
+	esac
+done
+[ -n "$missing" ] || exit 0
+
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+	command -v sudo >/dev/null 2>&1 || die "not root and no sudo; install:$missing"
+	sudo=sudo
+fi
+note "deps: installing$missing"
+mkdir -p "$BUILD"
+# A new machine has no package lists.
+install()
+{
+	export DEBIAN_FRONTEND=noninteractive
+	# shellcheck disable=SC2086
+	$sudo apt-get -q install -y --no-install-recommends $missing ||
+		{ $sudo apt-get -q update && $sudo apt-get -q install -y --no-install-recommends $missing; }
+}
+step "deps: apt-get install" "$BUILD/deps.log" install || {
+	grep -m 3 -E '^E:' "$BUILD/deps.log" >&2 || :
+	die "apt-get could not install them (no network?); log: $BUILD/deps.log"
+}

@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Pack what runs inside the test machine: busybox, vm/init, the test programs.
+set -eu
+. "$(dirname "$0")/lib.sh"
+usage "${1:-}" "usage: initramfs.sh TREE OUTDIR
+
+Builds TREE's test programs, static, against TREE's own headers (OUTDIR is the
+kernel's build directory) and packs them with busybox and vm/init into
+OUTDIR/initramfs.cpio.gz. The log is OUTDIR/kselftest.log."
+[ $# -eq 2 ] || die "usage: initramfs.sh TREE OUTDIR (--help)"
+tree=$(cd "$1" && pwd -P) out=$(cd "$2" && pwd -P)
+need_tool make gcc cpio gzip busybox bash-static
+log=$out/kselftest.log
+bin=$out/kselftest
+root=$out/initramfs
+unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
+
+selftests=$tree/tools/testing/selftests
+# Linux's own, then every one of ours that this tree has.
+mm="memfd_secret gup_test gup_longterm"
+ours=$(cd "$selftests/mm" && ls unmapped*.c mermap*.c 2>/dev/null | sed 's/\.c$//' || :)
+
+build_tests()
+{
+	mkdir -p "$bin/mm" "$bin/x86"
+	make -C "$tree" O="$out" ARCH=x86_64 headers || return 1
+	for dir in mm x86; do
+		targets=
+		case $dir in
+		mm)	for t in $mm $ours; do targets="$targets $bin/mm/$t"; done ;;
+		x86)	targets=$bin/x86/ldt_gdt_64 ;;
+		esac
+		# The x86 Makefile knows ldt_gdt_64 only where 32-bit programs
+		# could be built too; it does not need that itself.
+		# shellcheck disable=SC2086
+		make -C "$selftests/$dir" OUTPUT="$bin/$dir" ARCH=x86_64 \
+			CAN_BUILD_I386=1 CAN_BUILD_X86_64=1 CAN_BUILD_WITH_NOPIE=1 \
+			KHDR_INCLUDES="-isystem $out/usr/include" \
+			USERLDFLAGS=-static LDFLAGS=-static EXTRA_CFLAGS=-static $targets || return 1
+	done
+}
+build_tests >"$log" 2>&1 || { first_error "$log"; die "test programs do not build; log: $log"; }
+
+rm -rf "$root"
+mkdir -p "$root/bin" "$root/etc" "$root/kselftest/mm" "$root/kselftest/x86" \
+	"$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/run" "$root/lib"
+gcc -O2 -Wall -Wextra -Werror -static -o "$root/init" "$TOP/vm/init.c" || die "vm/init.c does not build"
+cp "$(command -v busybox)" "$root/bin/busybox"
+cp "$(command -v bash-static)" "$root/bin/bash"
+ln -s busybox "$root/bin/sh"
+for t in $mm $ours; do cp "$bin/mm/$t" "$root/kselftest/mm/"; done
+cp "$bin/x86/ldt_gdt_64" "$root/kselftest/x86/"
+cp "$selftests/mm/run_vmtests.sh" "$root/kselftest/mm/"
+cp "$TOP/vm/programs" "$root/etc/tests"
+for t in $ours; do
+	# A row of its own in vm/programs wins.
+	grep -q "^${t}[[:space:]]" "$TOP/vm/programs" || printf '%s 300 mm/%s\n' "$t" "$t" >>"$root/etc/tests"
+done
+# Programs of this repository for the machine: every other vm/*.c.
+for c in "$TOP"/vm/*.c; do
+	b=$(basename "$c" .c)
+	[ "$b" = init ] && continue
+	gcc -O2 -Wall -Wextra -static -isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$c" ||
+		die "vm/$b.c does not build"
+done
+# Test modules, where the kernel has some.
+if [ -s "$out/modules.order" ]; then
+	mkdir -p "$root/lib/modules"
+	while read -r m; do
+		m=${m%.o}
+		cp "$out/${m%.ko}.ko" "$root/lib/modules/" 2>/dev/null || :
+	done <"$out/modules.order"
+fi
+image=$out/initramfs.cpio.gz
+(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -1 >"$image.new") &&
+	mv "$image.new" "$image" || die "cannot pack $image"

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=sh
+# Sourced by the other scripts: places, messages, progress, the first error.
+
+TOP=$(cd "$(dirname "$0")/.." && pwd)
+BUILD=${BUILD:-$TOP/build}
+export BUILD
+LC_ALL=C
+export LC_ALL
+
+say()	{ printf '%s\n' "$*"; }
+note()	{ printf '%s\n' "$*" >&2; }
+die()	{ printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; exit 1; }
+
+# usage FIRST-ARG TEXT: --help is the same everywhere
+usage()
+{
+	case ${1:-} in
+	-h|--help) printf '%s\n' "$2"; exit 0 ;;
+	esac
+}
+
+need_tool()
+{
+	for t_; do
+		command -v "$t_" >/dev/null 2>&1 ||
+			die "$t_ is not installed: run 'make deps' (as root, or with sudo)"
+	done
+}
+
+# need_space DIR MIB
+need_space()
+{
+	have_=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1024) }')
+	[ "$have_" -ge "$2" ] ||
+		die "not enough disk: $2 MiB needed under $1, $have_ MiB free"
+}
+
+hms()	{ printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+
+# watch_log LOG: one short sign of how far a command is, from its log
+watch_log()
+{
+	tail -n 1 "$1" 2>/dev/null | tr -d '\r\033' | cut -c 1-50
+}
+
+# step WHAT LOG COMMAND...: run a long command with its output in LOG. On a
+# terminal the line lives: what, how far, elapsed. In a log: one line when it
+# is done. The exit status is the command's.
+step()
+{
+	what_=$1 log_=$2
+	shift 2
+	mkdir -p "$(dirname "$log_")"
+	start_=$(date +%s)
+	"$@" >"$log_" 2>&1 &
+	pid_=$!
+	# An interrupted step takes its command along.
+	trap 'kill $pid_ 2>/dev/null; wait $pid_ 2>/dev/null; exit 130' INT TERM HUP
+	if [ -t 2 ]; then
+		while kill -0 "$pid_" 2>/dev/null; do
+			printf '\r\033[K%s  %s  %s' "$what_" \
+				"$(hms $(($(date +%s) - start_)))" \
+				"$(watch_log "$log_")" >&2
+			sleep 1
+		done
+		printf '\r\033[K' >&2
+	fi
+	rc_=0
+	wait "$pid_" || rc_=$?
+	trap - INT TERM HUP
+	if [ "$rc_" -eq 0 ]; then
+		note "$what_: done in $(hms $(($(date +%s) - start_)))"
+	else
+		note "$what_: FAILED after $(hms $(($(date +%s) - start_)))"
+	fi
+	return "$rc_"
+}
+
+# first_error LOG: the first error of a build log, with context
+first_error()
+{
+	awk '/(error:|Error [0-9]|undefined reference|\*\*\*|No space left)/ && !hit { hit = NR }
+	     { line[NR] = $0 }
+	     END {
+		if (!hit) { hit = NR > 3 ? NR - 3 : 1 }
+		for (i = hit - 2; i <= hit + 6; i++)
+			if (i in line) print "    " line[i]
+	     }' "$1" >&2
+}

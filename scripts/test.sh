@@ -1,0 +1,94 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Boot every machine of vm/tests.list, run its tests, count.
+set -eu
+. "$(dirname "$0")/lib.sh"
+usage "${1:-}" "usage: test.sh [NAME-OR-GLOB...]
+
+Runs the rows of vm/tests.list (all of them, or those named) on the kernels
+that 'make kernel' built. The last line is 'N passed, N failed, N skipped'.
+Logs: build/test/NAME/."
+need_tool qemu-system-x86_64 awk python3
+
+passed=0 failed=0 skipped=0
+out=$BUILD/test
+mkdir -p "$out"
+rows=$out/rows
+sed -e '/^#/d' -e '/^[[:space:]]*$/d' -e 's/[[:space:]]*|[[:space:]]*/|/g' "$TOP/vm/tests.list" >"$rows"
+count()	{ grep -c . "$rows"; }
+
+wanted()
+{
+	[ $# -gt 1 ] || return 0
+	row=$1
+	shift
+	for glob; do
+		# shellcheck disable=SC2254
+		case $row in $glob) return 0 ;; esac
+	done
+	return 1
+}
+
+# kunit DIR TREE: the kernel's own parser judges the suites' output
+kunit()
+{
+	python3 "$2/tools/testing/kunit/kunit.py" parse --json="$1/kunit.json" "$1/console.log" \
+		>"$1/kunit.log" 2>&1 || :
+	sum=$(sed -n 's/^.*Testing complete\. Ran [0-9]* tests: *//p' "$1/kunit.log" |
+		sed 's/\x1b\[[0-9;]*m//g' | tail -n 1)
+	[ -n "$sum" ] || { say "  not ok  kunit: no results; see $1/kunit.log"; set -- 0 1 0; }
+	if [ -n "$sum" ]; then
+		num() { printf '%s\n' "$sum" | tr ',' '\n' | awk -F: -v k="$1" '$1 ~ k { n += $2 } END { print n + 0 }'; }
+		sed 's/\x1b\[[0-9;]*m//g' "$1/kunit.log" | grep -E '\[(FAILED|CRASHED|SKIPPED|ERROR)\]|ERROR' |
+			sed 's/^\[[0-9:]*\]/  kunit  /' || :
+		set -- "$(num passed)" "$(($(num failed) + $(num crashed) + $(num errors)))" "$(num skipped)"
+	fi
+	kp=$1 kf=$2 ks=$3
+}
+
+n=0
+while IFS='|' read -r name kernel options params tests <&3; do
+	wanted "$name" "$@" || continue
+	n=$((n + 1))
+	dir=$out/$name
+	rm -rf "$dir"
+	mkdir -p "$dir"
+	kdir=$BUILD/kernel-$kernel
+	tree=$BUILD/linux
+	[ "$kernel" != stock ] || tree=$BUILD/source/linux
+	image=$kdir/arch/x86/boot/bzImage
+	[ -f "$image" ] || die "no kernel $kernel: run 'make kernel CONFIG=$kernel'"
+
+	with_kunit=
+	run=
+	for t in $(printf '%s' "$tests" | tr ',' ' ' | sed 's/\*/@/g'); do
+		t=$(printf '%s' "$t" | sed 's/@/*/g')
+		if [ "$t" = kunit ]; then with_kunit=1; else run="$run${run:+,}$t"; fi
+	done
+	[ -z "$with_kunit" ] || params="$params kunit.enable=1"
+
+	rc=0
+	# shellcheck disable=SC2086
+	step "$name" "$dir/boot.log" "$TOP/scripts/boot.sh" --out "$dir" --run "${run:-boot}" \
+		$options --append "$params" "$image" "$kdir/initramfs.cpio.gz" || rc=$?
+	touch "$dir/results.ktap"
+	awk -f "$TOP/scripts/count.awk" "$dir/results.ktap" >"$dir/counts"
+	read -r p f s <<EOF
+$(tail -n 1 "$dir/counts")
+EOF
+	if [ -n "$with_kunit" ]; then
+		kunit "$dir" "$tree" >"$dir/kunit.lines"
+		p=$((p + kp)) f=$((f + kf)) s=$((s + ks))
+	fi
+	# What the kernel itself reported is a failure of its own.
+	[ "$rc" -eq 0 ] || f=$((f + 1))
+	say "$name: $p passed, $f failed, $s skipped"
+	[ ! -f "$dir/kunit.lines" ] || cat "$dir/kunit.lines"
+	sed '$d' "$dir/counts"
+	[ "$rc" -eq 0 ] || sed 's/^/  /' "$dir/boot.log"
+	[ "$f" -eq 0 ] || say "  logs: $dir"
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+done 3<"$rows"
+[ "$n" -gt 0 ] || die "vm/tests.list has no such row"
+say "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
