@@ -99,7 +99,7 @@ trap 'kill $pid 2>/dev/null; rm -f "$pidfile"' EXIT
 trap 'exit 130' INT TERM HUP
 
 # What fails a run, whatever its tests say.
-trouble='WARNING:|BUG:|Oops|general protection fault|Kernel panic|Bad page state|possible (circular|recursive|irq lock|deadlock)|inconsistent lock state|INFO: (task .* blocked|rcu.*stall|trying to register)|suspicious RCU usage|Call Trace:'
+trouble='WARNING:|BUG:|Oops|Kernel panic|Bad page state|possible (circular|recursive|irq lock|deadlock)|inconsistent lock state|INFO: (task .* blocked|rcu.*stall|trying to register)|suspicious RCU usage|Call Trace:'
 
 start=$(date +%s)
 late=
