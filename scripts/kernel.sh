@@ -36,7 +36,8 @@ if command -v ccache >/dev/null 2>&1; then
 	cc='ccache gcc'
 	export CCACHE_DIR="${CCACHE_DIR:-$BUILD/ccache}"
 	export CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE="${CCACHE_MAXSIZE:-4G}"
-	export CCACHE_COMPILERCHECK=content CCACHE_BASEDIR="$tree"
+	# Kbuild has the compiler write the list of headers: no run of cpp for it.
+	export CCACHE_DEPEND=1 CCACHE_COMPILERCHECK=content CCACHE_BASEDIR="$tree"
 fi
 kmake() { make -C "$tree" O="$out" ARCH=x86_64 CC="$cc" HOSTCC="$cc" "$@"; }
 
