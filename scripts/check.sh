@@ -81,7 +81,7 @@ sparse_one()
 {
 	# sparse_one TREE OBJDIR OBJECT LOG: compile one object with the checker on
 	rm -f "$2/$3"
-	make -C "$1" O="$2" ARCH=x86_64 CC='ccache gcc' HOSTCC='ccache gcc' C=2 CF='-D__CHECK_ENDIAN__' "$3" >"$4" 2>&1
+	make -C "$1" O="$2" ARCH=x86_64 CC='ccache gcc' HOSTCC='ccache gcc' LOCALVERSION= C=2 CF='-D__CHECK_ENDIAN__' "$3" >"$4" 2>&1
 }
 export CCACHE_DIR="${CCACHE_DIR:-$BUILD/ccache}" CCACHE_NOHASHDIR=1
 export KBUILD_BUILD_TIMESTAMP='1970-01-01' KBUILD_BUILD_USER=unmapped KBUILD_BUILD_HOST=test

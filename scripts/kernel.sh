@@ -39,7 +39,8 @@ if command -v ccache >/dev/null 2>&1; then
 	# Kbuild has the compiler write the list of headers: no run of cpp for it.
 	export CCACHE_DEPEND=1 CCACHE_COMPILERCHECK=content CCACHE_BASEDIR="$tree"
 fi
-kmake() { make -C "$tree" O="$out" ARCH=x86_64 CC="$cc" HOSTCC="$cc" "$@"; }
+# LOCALVERSION: no "+" for a tree with commits of its own.
+kmake() { make -C "$tree" O="$out" ARCH=x86_64 CC="$cc" HOSTCC="$cc" LOCALVERSION= "$@"; }
 
 # The fragments in one file. A symbol may come twice: the kernel's own wins.
 wanted=$out/.wanted.config
