@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The demonstration's part inside the test machine.
+ *
+ *   demo measure	memory of an ordinary memfd and secret memory, twice each: it is
+ *			touched page by page and given back. Prints one line a
+ *			phase with what it took and what the kernel counted.
+ *   demo prove		writes a pattern to secret memory and one to ordinary
+ *			memory, and has tools/monitor.c look from outside,
+ *			before and after it is given back.
+ *
+ * scripts/demo.sh runs both on each kernel and judges. Here nothing is judged.
+ */
+#define _GNU_SOURCE
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE		4096UL
+#define PAGES		16384UL		/* 64 MiB */
+#define CONTROL_PAGES	64UL
+
+#ifndef __NR_memfd_secret
+#define __NR_memfd_secret 447
+#endif
+
+static void die(const char *what)
+{
+	printf("error: %s: %s\n", what, strerror(errno));
+	fflush(stdout);
+	exit(1);
+}
+
+/* What the kernel counts, and the name it has in the report. */
+enum counter {
+	INTERRUPTS, FLUSH_ALL_CPU, FLUSH_ONE, SPLIT_2M, SPLIT_1G, MAP_4K,
+	FLIPPED, RETURNED, SHOOTDOWNS, ZEROED, NR_COUNTERS
+};
+
+static const struct {
+	const char *name;
+	const char *file;
+	const char *key;
+} counters[NR_COUNTERS] = {
+	/* How often CPUs were told by another one to do something */
+	[INTERRUPTS]	= { "interrupts", "/proc/interrupts", NULL },
+	/* What CPUs did when a large kernel range was flushed */
+	[FLUSH_ALL_CPU]	= { "received", "/proc/vmstat", "nr_tlb_remote_flush_received" },
+	/* and what they did for small ones, a page at a time */
+	[FLUSH_ONE]	= { "one", "/proc/vmstat", "nr_tlb_local_flush_one" },
+	[SPLIT_2M]	= { "split2m", "/proc/vmstat", "direct_map_level2_splits" },
+	[SPLIT_1G]	= { "split1g", "/proc/vmstat", "direct_map_level3_splits" },
+	[MAP_4K]	= { "map4k", "/proc/meminfo", "DirectMap4k:" },
+	/* Not there on a stock kernel */
+	[FLIPPED]	= { "flipped", "/proc/vmstat", "unmapped_flip_unmap" },
+	[RETURNED]	= { "returned", "/proc/vmstat", "unmapped_flip_remap" },
+	[SHOOTDOWNS]	= { "shootdowns", "/proc/vmstat", "unmapped_shootdown" },
+	[ZEROED]	= { "zeroed", "/proc/vmstat", "unmapped_zeroed_pages" },
+};
+
+static long lookup(const char *text, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, key, len) && (line[len] == ' ' || line[len] == '\t'))
+			return strtol(line + len, NULL, 10);
+	}
+	return -1;
+}
+
+static void slurp(const char *file, char *text, size_t size)
+{
+	int fd = open(file, O_RDONLY);
+	size_t len = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		die(file);
+	while ((n = read(fd, text + len, size - 1 - len)) > 0)
+		len += n;
+	text[len] = 0;
+	close(fd);
+}
+
+/* Function calls and TLB shootdowns, all CPUs. */
+static long interrupts(void)
+{
+	static char text[65536];
+	long sum = 0;
+
+	slurp("/proc/interrupts", text, sizeof(text));
+	for (char *line = text; line && *line; line = strchr(line, '\n')) {
+		char *p, *end;
+
+		line += strspn(line, " \n");
+		if (strncmp(line, "CAL:", 4) && strncmp(line, "TLB:", 4))
+			continue;
+		for (p = line + 4; ; p = end) {
+			long n = strtol(p, &end, 10);
+
+			if (p == end)
+				break;
+			sum += n;
+		}
+	}
+	return sum;
+}
+
+static void count(long *value)
+{
+	static char vmstat[32768], meminfo[8192];
+
+	slurp("/proc/meminfo", meminfo, sizeof(meminfo));
+	slurp("/proc/vmstat", vmstat, sizeof(vmstat));
+	for (int i = 0; i < NR_COUNTERS; i++) {
+		if (i == INTERRUPTS)
+			value[i] = interrupts();
+		else
+			value[i] = lookup(counters[i].file[6] == 'v' ? vmstat : meminfo,
+					  counters[i].key);
+	}
+}
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static int memory(bool secret)
+{
+	int fd = secret ? syscall(__NR_memfd_secret, O_CLOEXEC)
+			: memfd_create("demo", MFD_CLOEXEC);
+
+	if (fd < 0)
+		die(secret ? "memfd_secret" : "memfd_create");
+	if (ftruncate(fd, PAGES * PAGE))
+		die("ftruncate");
+	return fd;
+}
+
+static char *map(int fd, unsigned long pages)
+{
+	char *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		die("mmap");
+	return p;
+}
+
+static void phase(const char *kind, int life, const char *what, uint64_t ns,
+		  const long *before)
+{
+	long after[NR_COUNTERS];
+
+	count(after);
+	printf("demo %s life %d %s pages %lu ns %" PRIu64, kind, life, what, PAGES, ns);
+	for (int i = 0; i < NR_COUNTERS; i++)
+		if (after[i] >= 0)
+			printf(" %s %ld", counters[i].name, after[i] - before[i]);
+	printf("\n");
+	fflush(stdout);
+}
+
+static void live(bool secret, int life)
+{
+	const char *kind = secret ? "secret" : "memfd";
+	long before[NR_COUNTERS];
+	int fd = memory(secret);
+	char *p = map(fd, PAGES);
+	uint64_t start, ns;
+
+	count(before);
+	start = now();
+	for (unsigned long i = 0; i < PAGES; i++)
+		*(volatile char *)(p + i * PAGE) = 1;
+	ns = now() - start;
+	phase(kind, life, "fault", ns, before);
+
+	count(before);
+	start = now();
+	if (munmap(p, PAGES * PAGE) || close(fd))
+		die("munmap");
+	ns = now() - start;
+	phase(kind, life, "free", ns, before);
+}
+
+/* A page fault of a short run first: code paths, page tables, per-CPU caches. */
+static void warm_up(void)
+{
+	int fd = memory(false);
+	char *p = map(fd, PAGES);
+
+	for (unsigned long i = 0; i < 64; i++)
+		*(volatile char *)(p + i * PAGE) = 1;
+	munmap(p, PAGES * PAGE);
+	close(fd);
+}
+
+static void measure(void)
+{
+	printf("demo cpus %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
+	warm_up();
+	for (int life = 1; life <= 2; life++)
+		live(false, life);
+	for (int life = 1; life <= 2; life++)
+		live(true, life);
+	/* Again, to see that the yardstick is still what it was */
+	live(false, 3);
+}
+
+/*
+ * The proof. The other end of a serial port is tools/monitor.c: lines of ours,
+ * each answered by "ok" when it has done what it was told.
+ */
+static FILE *host;
+
+static void open_host(void)
+{
+	char path[64];
+	struct termios t;
+	int fd = -1;
+
+	/* The one serial port that is on the PCI bus */
+	for (int i = 0; i < 16 && fd < 0; i++) {
+		static const char *const up[] = { "", "../", "../../", "../../../" };
+		bool pci = false;
+
+		for (int j = 0; j < 4 && !pci; j++) {
+			snprintf(path, sizeof(path), "/sys/class/tty/ttyS%d/device/%svendor",
+				 i, up[j]);
+			pci = !access(path, F_OK);
+		}
+		snprintf(path, sizeof(path), "/dev/ttyS%d", i);
+		if (pci)
+			fd = open(path, O_RDWR | O_NOCTTY);
+	}
+	if (fd < 0) {
+		errno = ENODEV;
+		die("no serial port to the host");
+	}
+	tcgetattr(fd, &t);
+	cfmakeraw(&t);
+	cfsetspeed(&t, B115200);
+	tcsetattr(fd, TCSANOW, &t);
+	host = fdopen(fd, "r+");
+	if (!host)
+		die(path);
+	setvbuf(host, NULL, _IONBF, 0);
+}
+
+static void tell(const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (write(fileno(host), line, len) != len)
+		die("writing to the host");
+}
+
+/* Wait for the host's answer. While it looks, all CPUs are idle. */
+static void ask(const char *what)
+{
+	char line[256];
+	size_t len = 0;
+
+	tell("%s\n", what);
+	for (;;) {
+		if (read(fileno(host), line + len, 1) != 1)
+			die("reading from the host");
+		if (line[len] == '\n')
+			break;
+		if (len < sizeof(line) - 2)
+			len++;
+	}
+	line[len] = 0;
+	if (strcmp(line, "ok")) {
+		printf("error: the host says: %s\n", line);
+		exit(1);
+	}
+}
+
+/*
+ * Where the direct map begins, whatever KASLR and the number of page-table
+ * levels: /proc/kcore's program headers have both addresses of each piece of
+ * memory. Those of the kernel's image are not the direct map's.
+ */
+static uint64_t direct_map_base(void)
+{
+	int fd = open("/proc/kcore", O_RDONLY);
+	Elf64_Ehdr ehdr;
+	Elf64_Phdr phdr;
+
+	if (fd < 0 || pread(fd, &ehdr, sizeof(ehdr), 0) != sizeof(ehdr))
+		die("/proc/kcore");
+	for (int i = 0; i < ehdr.e_phnum; i++) {
+		if (pread(fd, &phdr, sizeof(phdr), ehdr.e_phoff + i * sizeof(phdr)) != sizeof(phdr))
+			break;
+		if (phdr.p_type == PT_LOAD && phdr.p_paddr != ~0ULL &&
+		    phdr.p_vaddr < 0xffffffff80000000ULL) {
+			close(fd);
+			return phdr.p_vaddr - phdr.p_paddr;
+		}
+	}
+	errno = ENOENT;
+	die("the direct map in /proc/kcore");
+	return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Where the pages are: sorted, neighbours in one line. */
+static void tell_frames(const char *what, const char *p, unsigned long pages)
+{
+	static uint64_t frame[PAGES];
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	unsigned long i, n;
+
+	if (fd < 0)
+		die("/proc/self/pagemap");
+	for (i = 0; i < pages; i++) {
+		if (pread(fd, &frame[i], 8, ((uintptr_t)p / PAGE + i) * 8) != 8)
+			die("/proc/self/pagemap");
+		if (!(frame[i] >> 63) || !(frame[i] << 9)) {
+			errno = ENODATA;
+			die("/proc/self/pagemap has no frame");
+		}
+		frame[i] = frame[i] << 9 >> 9;
+	}
+	close(fd);
+	qsort(frame, pages, sizeof(*frame), compare);
+	for (i = 0; i < pages; i += n) {
+		for (n = 1; i + n < pages && frame[i + n] == frame[i] + n; n++)
+			;
+		tell("%s %" PRIx64 " %lx\n", what, frame[i], n);
+	}
+}
+
+/*
+ * A pattern of 32 bytes that is not known before this runs, all over each
+ * page. Only its complement is ever in memory that isn't the pattern's: the
+ * words are complemented in a register, one at a time, so that neither this
+ * program, nor saved registers, nor the line to the host has all of them.
+ */
+struct pattern {
+	uint64_t complement[4];
+};
+
+static void fill(char *p, unsigned long pages, const struct pattern *pattern)
+{
+	volatile uint64_t *word = (volatile uint64_t *)p;
+
+	for (unsigned long i = 0; i < pages * PAGE / 8; i++)
+		word[i] = ~((const volatile uint64_t *)pattern->complement)[i % 4];
+}
+
+static void tell_pattern(const char *what, const struct pattern *pattern)
+{
+	tell("%s %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 "\n", what,
+	     pattern->complement[0], pattern->complement[1],
+	     pattern->complement[2], pattern->complement[3]);
+}
+
+static void prove(void)
+{
+	struct pattern pattern[2];
+	int secret_fd, control_fd;
+	char *secret, *control;
+
+	open_host();
+	if (getrandom(pattern, sizeof(pattern), 0) != sizeof(pattern))
+		die("getrandom");
+	secret_fd = memory(true);
+	secret = map(secret_fd, PAGES);
+	control_fd = memory(false);
+	control = map(control_fd, CONTROL_PAGES);
+	fill(secret, PAGES, &pattern[0]);
+	fill(control, CONTROL_PAGES, &pattern[1]);
+
+	tell("cpus %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
+	tell("base %" PRIx64 "\n", direct_map_base());
+	tell_pattern("secret-pattern", &pattern[0]);
+	tell_pattern("control-pattern", &pattern[1]);
+	tell_frames("secret", secret, PAGES);
+	tell_frames("control", control, CONTROL_PAGES);
+	ask("look");
+
+	munmap(secret, PAGES * PAGE);
+	close(secret_fd);
+	ask("look-again");
+	munmap(control, CONTROL_PAGES * PAGE);
+	close(control_fd);
+	tell("bye\n");
+	printf("demo proof done\n");
+}
+
+int main(int argc, char **argv)
+{
+	/* Secret memory is locked memory. */
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	cpu_set_t one;
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit))
+		die("setrlimit");
+	/* What one CPU does is what is measured; the others are interrupted. */
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		die("sched_setaffinity");
+
+	if (argc == 2 && !strcmp(argv[1], "measure"))
+		measure();
+	else if (argc == 2 && !strcmp(argv[1], "prove"))
+		prove();
+	else {
+		fprintf(stderr, "usage: demo measure | demo prove\n");
+		return 2;
+	}
+	return 0;
+}
