@@ -13,6 +13,7 @@ Needs 'make tree'. What each tool said is in build/check/."
 
 tree=$BUILD/linux
 out=$BUILD/check
+rm -rf "$out"
 mkdir -p "$out"
 need_tool git perl python3 sparse spatch shellcheck
 g() { git -C "$tree" "$@"; }
@@ -56,14 +57,17 @@ series_lines "$TOP/patches" | tr -s ' \t' '\n' | grep -v '\.patch$' | sort >"$ou
 result "the overlay holds nothing that make tree does not use" "$report"
 
 # 3. checkpatch on the commits, so that both hunks and whole files are seen.
-# Sign-offs are added by whoever sends the series; MAINTAINERS as well.
+# Sign-offs are added by whoever sends the series; MAINTAINERS as well. What
+# else is meant to be as it is stands in checkpatch.ok, with the reason.
 report=$out/checkpatch
 : >"$report"
+sed -e '/^#/d' -e '/^[[:space:]]*$/d' "$TOP/scripts/checkpatch.ok" >"$out/checkpatch.ok"
 for c in $(g rev-list --reverse base..HEAD); do
 	(cd "$tree" && git format-patch -1 --stdout "$c" |
-		perl scripts/checkpatch.pl --strict --no-signoff --no-summary --terse --show-types \
-			--ignore FILE_PATH_CHANGES --ignore COMMIT_LOG_USE_LINK - || :) |
-		sed "s|^-:|$(g show -s --format=%f "$c" | cut -c 1-40):|" >>"$report"
+		perl scripts/checkpatch.pl --strict --no-signoff --no-summary --terse --showfile --show-types \
+			--ignore FILE_PATH_CHANGES,COMMIT_LOG_USE_LINK - 2>>"$out/checkpatch.err" || :) |
+		grep -vE -f "$out/checkpatch.ok" |
+		sed "s|^|$(g show -s --format=%f "$c" | cut -c 1-24): |" >>"$report" || :
 done
 result "checkpatch --strict" "$report"
 
@@ -106,6 +110,7 @@ if [ -s "$out/changed.all" ]; then
 		comm -23 "$log.a" "$log.b" >>"$report"
 	done 3<"$out/changed.all"
 fi
+[ ! -f "$out/not-built" ] || sed 's/^/note    release does not build, so not under sparse: /' "$out/not-built"
 result "sparse on $checked changed or new C files" "$report"
 
 # 5. coccicheck: the same, found or not found in the pristine file.
@@ -113,29 +118,29 @@ report=$out/cocci.new
 : >"$report"
 cocci()
 {
-	# cocci TREE FILE: what free, locks and null say, without line numbers
-	for s in "$tree"/scripts/coccinelle/free/*.cocci "$tree"/scripts/coccinelle/locks/*.cocci \
-		 "$tree"/scripts/coccinelle/null/*.cocci; do
-		(cd "$1" && timeout 120 spatch -D report --no-show-diff --very-quiet --cocci-file "$s" \
-			-I arch/x86/include -I include --no-includes "$2" 2>/dev/null) || :
-	done | grep -v -e '^$' | nolines
+	# cocci TREE SCRIPT FILE-LIST: what one script says, without line numbers
+	opt=$(sed -n 's/^.*Options://p' "$2" | head -n 1)
+	# shellcheck disable=SC2046,SC2086
+	(cd "$1" && spatch -D report --very-quiet --cocci-file "$2" $opt --timeout 120 \
+		--jobs "$(nproc)" $(cat "$3") 2>/dev/null) | grep -E '^[^ ]+:[0-9]+' | nolines || :
 }
 if [ -s "$out/changed.all" ]; then
-	n=$(wc -l <"$out/changed.all")
+	grep -vxF -f "$out/new" "$out/changed.all" >"$out/theirs" || :
 	scan()
 	{
-		i=0
-		while read -r f <&3; do
-			i=$((i + 1))
-			echo "$i/$n $f"
-			cocci "$tree" "$f" >"$out/cocci.a"
+		for s in "$tree"/scripts/coccinelle/free/*.cocci "$tree"/scripts/coccinelle/locks/*.cocci \
+			 "$tree"/scripts/coccinelle/null/*.cocci; do
+			echo "${s##*/}"
+			grep -q '^virtual report' "$s" || grep -q 'virtual.*report' "$s" || continue
+			cocci "$tree" "$s" "$out/changed.all" >"$out/cocci.a"
 			: >"$out/cocci.b"
-			[ ! -s "$out/cocci.a" ] || grep -qxF "$f" "$out/new" ||
-				cocci "$BUILD/source/linux" "$f" >"$out/cocci.b"
+			if [ -s "$out/cocci.a" ] && [ -s "$out/theirs" ]; then
+				cocci "$BUILD/source/linux" "$s" "$out/theirs" >"$out/cocci.b"
+			fi
 			comm -23 "$out/cocci.a" "$out/cocci.b" >>"$report"
-		done 3<"$out/changed.all"
+		done
 	}
-	step "coccicheck: $n files" "$out/cocci.log" scan
+	step "coccicheck: $(wc -l <"$out/changed.all") files" "$out/cocci.log" scan || echo "coccicheck did not end" >>"$report"
 fi
 result "coccicheck: free, locks, null" "$report"
 
