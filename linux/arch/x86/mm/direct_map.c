@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Take one pageblock out of the direct map, and put it back.
+ *
+ * A pageblock is 2 MiB here, so it is one PMD entry of the direct map, and
+ * taking it out is one store. set_direct_map_valid_noflush() is not used: it
+ * works on 4 KiB pages, loses the global bit, can fail half-way, and what it
+ * leaves behind is never whole again.
+ *
+ * The not-present value is 0
+ * --------------------------
+ * An entry of 0 is pmd_none(), which every walker of kernel page tables knows
+ * as a hole. Any other value makes somebody stumble: the PFN and the attributes
+ * of the block without _PAGE_PRESENT would need _PAGE_PSE and _PAGE_GLOBAL
+ * (_PAGE_PROTNONE) cleared to not be pmd_present(), would be pmd_bad(), would be
+ * walked as a page table by phys_pmd_init() when the memory is added again
+ * after a hot-remove, and would be split or changed by set_memory_*(), which
+ * then would be lost, or cost a page table, with the next remap.
+ *
+ * A terminal fault on an entry of 0 (L1TF) speculates on physical address 0,
+ * which holds no secrets, as after every pmd_clear(): the page is reserved at
+ * boot for this. See __pte_needs_invert().
+ *
+ * What the block had is not saved, as there is nothing to save: only a block
+ * whose entry is, in every bit, what the direct map gives to ordinary memory is
+ * ever taken. direct_map_block_pmd() computes that value.
+ *
+ * Locks and races
+ * ---------------
+ * Whoever changes PMDs or PUDs of the direct map (set_memory_*(), which
+ * memory_failure() uses on any page) reads, decides and writes under pgd_lock.
+ * So unmap, which can afford it, takes pgd_lock for its own look and store:
+ *
+ *  - a split to 4 KiB can't overwrite the not-present value with a page table
+ *    made from the entry it had read before; a split that came first makes
+ *    unmap fail, without a change.
+ *  - a 1 GiB collapse (CPA_COLLAPSE) can't miss that a block went away. One
+ *    that came between prepare and unmap makes unmap fail.
+ *
+ * Remap runs under zone->lock and can't take it. It needs no lock, because as
+ * long as the entry is 0
+ *
+ *  - nobody else writes to it: set_memory_*() passes over holes in the direct
+ *    map, and looks again under pgd_lock before it writes to an entry. (The
+ *    exception is set_memory_encrypted() and set_memory_decrypted(), which would
+ *    fill the hole. That is for the owner of a page to ask for, and memory off
+ *    the direct map can't be shared with a hypervisor that way.)
+ *  - the page table it is in can't go away: collapse_pud_page() wants all 512
+ *    entries present, and memory hot-remove keeps a table of the direct map as
+ *    long as the 1 GiB has online memory, see direct_map_table_in_use().
+ *
+ * Two callers can prepare blocks of one 1 GiB entry at the same time. Both bring
+ * a page table, one of them is used.
+ *
+ * Walkers without a lock see the old value, 0, or the old value again. They must
+ * read an entry once, as lookup_address() does.
+ *
+ * Aliases
+ * -------
+ * The kernel image is mapped a second time at __START_KERNEL_map. Freed init
+ * memory, and what lies between the sections, gets to the page allocator and
+ * stays in that map, so blocks that overlap it are never taken. The real-mode
+ * trampoline's page table has a copy of the direct map's first PUD entry: it
+ * refers to the same PMD table (memory below 2 MiB is never mapped by a 1 GiB
+ * entry), and thereby has the same holes. The kernel half of every other page
+ * table shares its tables with init_mm.
+ *
+ * What the files say
+ * ------------------
+ * DirectMap2M in /proc/meminfo goes on counting a block that is not mapped:
+ * the DirectMap lines say how finely the direct map is divided, their sum is the
+ * memory that it was made for, and remap can't take the lock that protects them.
+ *
+ * 1 GiB entries are split here and not mended.
+ */
+#include <linux/direct_map.h>
+#include <linux/error-injection.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/pgtable.h>
+#include <linux/spinlock.h>
+
+#include <asm/pgalloc.h>
+#include <asm/sections.h>
+#include <asm/tlbflush.h>
+
+#include "mm_internal.h"
+
+static unsigned long block_addr(const struct page *block)
+{
+	VM_WARN_ON_ONCE(!IS_ALIGNED(page_to_pfn(block), PTRS_PER_PTE));
+	return (unsigned long)page_address(block);
+}
+
+/* What the direct map holds for a whole 2 MiB of ordinary memory. */
+static pmd_t direct_map_block_pmd(const struct page *block)
+{
+	return pfn_pmd(page_to_pfn(block), canon_pgprot(PAGE_KERNEL_LARGE));
+}
+
+/*
+ * The PUD entry that maps @addr in the direct map, or refers to the table that
+ * does. NULL where nothing is mapped. Tables of this level stay, at least as
+ * long as the memory is online.
+ */
+static pud_t *direct_map_pud(unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset_k(addr);
+	p4d_t *p4d;
+
+	if (!pgd_present(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, addr);
+	if (!p4d_present(*p4d) || p4d_leaf(*p4d))
+		return NULL;
+	return pud_offset(p4d, addr);
+}
+
+/*
+ * The block's PMD entry, or NULL if something larger maps the block. What the
+ * caller knows (pgd_lock held, or the block is not mapped) keeps the table.
+ */
+static pmd_t *direct_map_pmd(unsigned long addr)
+{
+	pud_t *pudp = direct_map_pud(addr);
+	pud_t pud;
+
+	if (!pudp)
+		return NULL;
+	/* Pairs with splits and collapses of the 1 GiB entry */
+	pud = READ_ONCE(*pudp);
+	if (!pud_present(pud) || pud_leaf(pud))
+		return NULL;
+	return pmd_offset(&pud, addr);
+}
+
+/* The kernel's image has a second mapping, up to the end of a 2 MiB page. */
+static bool block_has_alias(const struct page *block)
+{
+	phys_addr_t image_start = ALIGN_DOWN(__pa_symbol(_text), PMD_SIZE);
+	phys_addr_t image_end = __pa_symbol(roundup(_brk_end, PMD_SIZE) - 1);
+	phys_addr_t start = page_to_phys(block);
+
+	return start <= image_end && start + PMD_SIZE > image_start;
+}
+
+/**
+ * arch_direct_map_can_flip - can this machine take pageblocks out of the direct map?
+ *
+ * Context: Any, after the direct map was set up. The answer never changes.
+ * Return: true if the other functions of linux/direct_map.h may be called.
+ */
+bool arch_direct_map_can_flip(void)
+{
+	/*
+	 * debug_pagealloc maps everything by 4 KiB pages and changes them from
+	 * any context. Xen PV has no large pages, and the hypervisor follows
+	 * every change of a page table.
+	 */
+	return boot_cpu_has(X86_FEATURE_PSE) && !debug_pagealloc_enabled() &&
+	       !cpu_feature_enabled(X86_FEATURE_XENPV) &&
+	       pageblock_order == PMD_ORDER;
+}
+
+/*
+ * One ordinary page for a table of 2 MiB entries. The caller is in the middle of
+ * an allocation and passes over the block if there is no page: don't try hard.
+ */
+static noinline pte_t *direct_map_alloc_table(void)
+{
+	struct ptdesc *ptdesc;
+
+	ptdesc = pagetable_alloc(GFP_PGTABLE_KERNEL | __GFP_NORETRY |
+				 __GFP_NOWARN, 0);
+	if (!ptdesc)
+		return NULL;
+	/* A split of any level makes it a PTE table, see pte_alloc_one_kernel() */
+	if (!pagetable_pte_ctor(&init_mm, ptdesc)) {
+		pagetable_free(ptdesc);
+		return NULL;
+	}
+	ptdesc_set_kernel(ptdesc);
+	return ptdesc_address(ptdesc);
+}
+ALLOW_ERROR_INJECTION(direct_map_alloc_table, NULL);
+
+/* Make the 1 GiB entry around @addr a table of 2 MiB entries. */
+static noinline int direct_map_split_block(unsigned long addr)
+{
+	pte_t *table = direct_map_alloc_table();
+
+	if (!table)
+		return -ENOMEM;
+	/* Somebody else may have split it meanwhile: the entry is checked later. */
+	if (!split_direct_map_1g(addr, table))
+		pte_free_kernel(&init_mm, table);
+	return 0;
+}
+ALLOW_ERROR_INJECTION(direct_map_split_block, ERRNO);
+
+/**
+ * arch_direct_map_block_prepare - make one pageblock ready to be unmapped
+ * @block: first page of the pageblock, all of which the caller owns
+ *
+ * Splits a 1 GiB entry of the direct map, which costs one page table and one
+ * shootdown for the whole 1 GiB, and checks that the block's entry is one that
+ * can be taken out and put back.
+ *
+ * The page table comes from an ordinary allocation that makes no great effort,
+ * so this is not for a context that is in reclaim already; the caller's
+ * memalloc scope (NOFS, NOIO) applies.
+ *
+ * Context: Process context, interrupts on. May sleep.
+ * Return: 0 if arch_direct_map_block_unmap() can be expected to succeed.
+ *         -EINVAL if the block has another mapping that would stay.
+ *         -EBUSY if it is mapped in 4 KiB pieces or with other attributes.
+ *         -ENOMEM if there is no page table for a split.
+ *         All but -ENOMEM: try another block. Nothing was changed.
+ */
+int arch_direct_map_block_prepare(const struct page *block)
+{
+	unsigned long addr = block_addr(block);
+	pud_t *pud = direct_map_pud(addr);
+	pmd_t *pmd;
+	int err;
+
+	might_sleep();
+
+	if (!pud || block_has_alias(block))
+		return -EINVAL;
+
+	/*
+	 * The 1 GiB entry's attributes are those of each of its blocks. Don't
+	 * split one for nothing.
+	 */
+	if (pud_leaf(READ_ONCE(*pud))) {
+		if (pgprot_val(pud_pgprot(READ_ONCE(*pud))) !=
+		    pgprot_val(canon_pgprot(PAGE_KERNEL_LARGE)))
+			return -EBUSY;
+		err = direct_map_split_block(addr);
+		if (err)
+			return err;
+	}
+
+	guard(spinlock)(&pgd_lock);
+	pmd = direct_map_pmd(addr);
+	if (!pmd || pmd_val(*pmd) != pmd_val(direct_map_block_pmd(block)))
+		return -EBUSY;
+	return 0;
+}
+ALLOW_ERROR_INJECTION(arch_direct_map_block_prepare, ERRNO);
+
+/**
+ * arch_direct_map_block_unmap - take one pageblock out of the direct map
+ * @block: first page of the pageblock, all of which the caller owns;
+ *	   arch_direct_map_block_prepare() returned 0 for it
+ *
+ * One store. CPUs can go on using the translations that they have until
+ * arch_direct_map_flush() has returned.
+ *
+ * Context: Process context, interrupts on, no spinlock held.
+ * Return: 0, or -EBUSY if somebody changed the entry after it was prepared
+ *         (memory_failure() works on any page). Nothing was changed then.
+ */
+int arch_direct_map_block_unmap(const struct page *block)
+{
+	unsigned long addr = block_addr(block);
+	pmd_t *pmd;
+
+	might_sleep();
+	lockdep_assert_irqs_enabled();
+
+	guard(spinlock)(&pgd_lock);
+	pmd = direct_map_pmd(addr);
+	if (!pmd || pmd_val(*pmd) != pmd_val(direct_map_block_pmd(block)))
+		return -EBUSY;
+	set_pmd(pmd, __pmd(0));
+	return 0;
+}
+ALLOW_ERROR_INJECTION(arch_direct_map_block_unmap, ERRNO);
+
+/**
+ * arch_direct_map_block_remap - put one pageblock back into the direct map
+ * @block: first page of the pageblock, all of which the caller owns, and which
+ *	   arch_direct_map_block_unmap() took out
+ *
+ * One store; the entry is what it was in every bit. No flush is needed: CPUs
+ * don't cache entries that are not present. It can't fail.
+ *
+ * Context: Any, with any locks held.
+ */
+void arch_direct_map_block_remap(const struct page *block)
+{
+	pmd_t *pmd = direct_map_pmd(block_addr(block));
+
+	/* Nobody but us makes or fills such a hole, and it holds its table. */
+	if (WARN_ON_ONCE(!pmd))
+		return;
+	VM_WARN_ON_ONCE(!pmd_none(READ_ONCE(*pmd)));
+	set_pmd(pmd, direct_map_block_pmd(block));
+}
+
+/**
+ * arch_direct_map_flush - make all CPUs forget how pageblocks were mapped
+ * @block: first page of the lowest pageblock
+ * @nr_blocks: how many pageblocks from there on the flush must cover
+ *
+ * One shootdown, whatever @nr_blocks is: a whole block is more than the number
+ * of pages that are flushed singly, so that every CPU drops all it has for
+ * kernel addresses. Blocks that are not neighbours can share a flush: pass the
+ * span from the lowest to the highest. Translations of vmap areas that were
+ * freed lazily go with it.
+ *
+ * Context: Interrupts on; does not sleep. No lock that is taken with interrupts
+ *          off.
+ */
+void arch_direct_map_flush(const struct page *block, unsigned int nr_blocks)
+{
+	unsigned long start = block_addr(block);
+
+	lockdep_assert_irqs_enabled();
+	flush_tlb_kernel_range(start, start + nr_blocks * PMD_SIZE);
+}
+
+/**
+ * arch_direct_map_block_mapped - does the direct map show this pageblock?
+ * @block: first page of the pageblock, all of which the caller owns
+ *
+ * For assertions and tests.
+ *
+ * Context: Any.
+ * Return: false if arch_direct_map_block_unmap() has taken the block out.
+ */
+bool arch_direct_map_block_mapped(const struct page *block)
+{
+	pmd_t *pmd = direct_map_pmd(block_addr(block));
+
+	/* No PMD: a 1 GiB entry */
+	return !pmd || !pmd_none(READ_ONCE(*pmd));
+}
+
+#ifdef CONFIG_MEMORY_HOTPLUG
+/**
+ * direct_map_table_in_use - may unmapped blocks depend on a PMD table?
+ * @addr: a direct-map address that the table maps
+ *
+ * To memory hot-remove a table with nothing but unmapped blocks looks empty, and
+ * arch_direct_map_block_remap() needs it.
+ *
+ * Context: mem_hotplug_lock held for writing.
+ * Return: true if any memory in the table's range is online.
+ */
+bool direct_map_table_in_use(unsigned long addr)
+{
+	unsigned long pfn = PHYS_PFN(__pa(addr & PUD_MASK));
+	unsigned long end = pfn + (PUD_SIZE >> PAGE_SHIFT);
+
+	for (; pfn < end; pfn += PAGES_PER_SECTION)
+		if (online_section_nr(pfn_to_section_nr(pfn)))
+			return true;
+	return false;
+}
+#endif

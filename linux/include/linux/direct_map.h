@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Taking whole pageblocks out of the kernel's direct map, and putting them
+ * back.
+ *
+ * An architecture that selects ARCH_HAS_DIRECT_MAP_BLOCK implements this. The
+ * page allocator is the only user: it owns every page of the block during each
+ * of these calls.
+ *
+ *	arch_direct_map_block_prepare()		everything that can sleep or fail
+ *	arch_direct_map_block_unmap()		the entry becomes not present
+ *	arch_direct_map_flush()			no CPU has the old entry any more
+ *	...
+ *	arch_direct_map_block_remap()		the entry is what it was
+ *
+ * The kernel-doc is with the implementation.
+ */
+#ifndef _LINUX_DIRECT_MAP_H
+#define _LINUX_DIRECT_MAP_H
+
+#include <linux/types.h>
+
+struct page;
+
+bool arch_direct_map_can_flip(void);
+int arch_direct_map_block_prepare(const struct page *block);
+int arch_direct_map_block_unmap(const struct page *block);
+void arch_direct_map_block_remap(const struct page *block);
+void arch_direct_map_flush(const struct page *block, unsigned int nr_blocks);
+bool arch_direct_map_block_mapped(const struct page *block);
+
+#endif /* _LINUX_DIRECT_MAP_H */

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _LINUX_UNMAPPED_H
+#define _LINUX_UNMAPPED_H
+/*
+ * Page allocation off the direct map: what users of __GFP_UNMAPPED ask.
+ * See Documentation/mm/unmapped.rst.
+ */
+
+#include <linux/mmzone.h>
+
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+bool unmapped_available(void);
+bool unmapped_blocks_exist(void);
+#else
+static inline bool unmapped_available(void)
+{
+	return false;
+}
+
+static inline bool unmapped_blocks_exist(void)
+{
+	return false;
+}
+#endif
+
+/**
+ * page_unmapped - is a page absent from the direct map as __GFP_UNMAPPED pages
+ *	are?
+ * @page: a page that the caller holds a reference of; the answer for a free
+ *	page can be out of date before it is given
+ *
+ * Context: any.
+ */
+static inline bool page_unmapped(const struct page *page)
+{
+	return IS_ENABLED(CONFIG_PAGE_ALLOC_UNMAPPED) &&
+		freetype_unmapped(get_pageblock_freetype(page));
+}
+
+#endif /* _LINUX_UNMAPPED_H */

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Page allocation off the direct map.
+ *
+ * A page that is allocated with __GFP_UNMAPPED comes from an unmapped block: a
+ * pageblock that is absent from the direct map as a whole. Taking blocks out
+ * of the direct map and putting them back is called a flip; it is done here,
+ * at the price of one TLB shootdown for a block that is unmapped, and of none
+ * for one that is remapped.
+ *
+ * Free unmapped pages are zero. A block is zeroed before it is unmapped, and
+ * what an unmapped page held is erased when it is freed, before it is on any
+ * list. Hence __GFP_ZERO costs nothing, nothing needs to be done with a block
+ * that is remapped, and a remap can be done under the zone lock on behalf of
+ * any allocation, atomic ones too.
+ *
+ * See Documentation/mm/unmapped.rst.
+ */
+#define pr_fmt(fmt) "unmapped: " fmt
+
+#include <kunit/static_stub.h>
+#include <linux/direct_map.h>
+#include <linux/error-injection.h>
+#include <linux/highmem.h>
+#include <linux/irq_work.h>
+#include <linux/llist.h>
+#include <linux/mermap.h>
+#include <linux/mm.h>
+#include <linux/page-isolation.h>
+#include <linux/poison.h>
+#include <linux/sched/mm.h>
+#include <linux/unmapped.h>
+#include <linux/vmstat.h>
+#include <linux/workqueue.h>
+
+#include "internal.h"
+#include "page_alloc.h"
+#include "unmapped.h"
+#include "unmapped_zero.h"
+
+/*
+ * How many free blocks to look at before giving up on finding one that can be
+ * flipped. Blocks that cannot (they hold pages whose permissions somebody
+ * changed) go to the tail of their list.
+ */
+#define UNMAPPED_FLIP_TRIES	16
+
+/* Zeroing a block takes a while: give way after that many pages. */
+#define UNMAPPED_CLEAR_BATCH	32
+
+static bool unmapped_ready __ro_after_init;
+
+/**
+ * unmapped_available - can this machine take pages out of the direct map?
+ *
+ * The answer does not change after boot. Where it is false, allocations with
+ * __GFP_UNMAPPED fail.
+ *
+ * Context: any, after late_initcall().
+ */
+bool unmapped_available(void)
+{
+	return unmapped_ready;
+}
+EXPORT_SYMBOL_GPL(unmapped_available);
+
+/**
+ * unmapped_blocks_exist - is any memory absent from the direct map now?
+ *
+ * For those who cannot cope with that, such as hibernation. Racy unless the
+ * caller keeps others from allocating.
+ */
+bool unmapped_blocks_exist(void)
+{
+	return global_zone_page_state(NR_UNMAPPED);
+}
+
+/**
+ * unmapped_gfp_allowed - can a request for an unmapped page make sense?
+ * @gfp: flags of the request, with __GFP_UNMAPPED
+ *
+ * Refuses what no free list serves (unmapped memory is not movable, nor
+ * reclaimable), what cannot be promised (__GFP_NOFAIL: a flip can fail), and
+ * everything on a machine that cannot flip.
+ *
+ * Context: any.
+ */
+bool unmapped_gfp_allowed(gfp_t gfp)
+{
+	if (WARN_ON_ONCE_GFP(gfp & (__GFP_NOFAIL | __GFP_MOVABLE |
+				    __GFP_RECLAIMABLE), gfp))
+		return false;
+
+	return unmapped_ready;
+}
+
+static inline unsigned int unmapped_flip_order(unsigned int order)
+{
+	return max_t(unsigned int, order, pageblock_order);
+}
+
+/*
+ * Everything that can fail or sleep for long, done while the blocks are still
+ * mapped: check their entries, split 1 GiB entries, erase the contents.
+ */
+static int unmapped_prepare_blocks(struct page *page, unsigned int order)
+{
+	const unsigned long nr_pages = 1UL << order;
+	unsigned long i;
+	int err;
+
+	for (i = 0; i < nr_pages; i += pageblock_nr_pages) {
+		err = arch_direct_map_block_prepare(page + i);
+		if (err)
+			return err;
+	}
+
+	for (i = 0; i < nr_pages; i += UNMAPPED_CLEAR_BATCH) {
+		/* KASAN has free pages poisoned */
+		kasan_disable_current();
+		clear_pages(kasan_reset_tag(page_address(page + i)),
+			    UNMAPPED_CLEAR_BATCH);
+		kasan_enable_current();
+		cond_resched();
+	}
+
+	return 0;
+}
+
+/* Separate, so that tests can make it fail. */
+int unmapped_unmap_one(struct page *block)
+{
+	KUNIT_STATIC_STUB_REDIRECT(unmapped_unmap_one, block);
+	return arch_direct_map_block_unmap(block);
+}
+ALLOW_ERROR_INJECTION(unmapped_unmap_one, ERRNO);
+
+static void unmapped_remap_blocks(struct page *page, unsigned long nr_pages)
+{
+	for (unsigned long i = 0; i < nr_pages; i += pageblock_nr_pages)
+		arch_direct_map_block_remap(page + i);
+}
+
+/*
+ * Unmap blocks that the caller took off the free lists. All of them or, on
+ * error, none.
+ */
+static int unmapped_unmap_blocks(struct page *page, unsigned int order)
+{
+	const unsigned long nr_pages = 1UL << order;
+	unsigned long i;
+	int err;
+
+	err = unmapped_prepare_blocks(page, order);
+	if (err)
+		return err;
+
+	for (i = 0; i < nr_pages; i += pageblock_nr_pages) {
+		err = unmapped_unmap_one(page + i);
+		if (err)
+			goto undo;
+	}
+
+	arch_direct_map_flush(page, nr_pages >> pageblock_order);
+	count_vm_event(UNMAPPED_SHOOTDOWN);
+	return 0;
+
+undo:
+	unmapped_remap_blocks(page, i);
+	return err;
+}
+
+/**
+ * unmapped_flip - unmap a free block and allocate from it
+ * @zone: zone to take the block from
+ * @order: order of the request
+ * @gfp: flags of the request, with __GFP_UNMAPPED
+ *
+ * One shootdown for each call that succeeds. The rest of the block goes to the
+ * free lists of unmapped memory. A flip that fails leaves the block mapped and
+ * on the free list where it belongs.
+ *
+ * Context: task, may sleep, no locks of the page allocator held. Does nothing
+ *	in a context that may not block, or that is in reclaim.
+ * Return: page of @order that is zero and unmapped, as rmqueue() returns one,
+ *	or NULL.
+ */
+struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
+{
+	const unsigned int flip_order = unmapped_flip_order(order);
+	unsigned int noreclaim_flags;
+	struct page *block, *page;
+	int tries, err;
+
+	if (!gfpflags_allow_blocking(gfp) || (current->flags & PF_MEMALLOC))
+		return NULL;
+
+	might_sleep();
+	VM_WARN_ON_ONCE(irqs_disabled());
+
+	for (tries = 0; tries < UNMAPPED_FLIP_TRIES; tries++) {
+		block = take_free_blocks(zone, flip_order, gfp_zone(gfp));
+		if (!block)
+			return NULL;
+
+		/*
+		 * We hold a whole block of free memory and are about to give
+		 * up on it if a page table cannot be had: no point in
+		 * reclaiming for that.
+		 */
+		noreclaim_flags = memalloc_noreclaim_save();
+		err = unmapped_unmap_blocks(block, flip_order);
+		memalloc_noreclaim_restore(noreclaim_flags);
+
+		if (!err) {
+			page = expand_unmapped_blocks(zone, block, order,
+						      flip_order);
+			if (page) {
+				count_vm_events(UNMAPPED_FLIP_UNMAP,
+						1 << (flip_order - pageblock_order));
+				return page;
+			}
+			/* Isolated meanwhile: it is mapped and free again. */
+		} else {
+			putback_free_blocks(zone, block, flip_order);
+		}
+
+		count_vm_event(UNMAPPED_FLIP_FAIL);
+		if (err == -ENOMEM)
+			return NULL;
+	}
+
+	return NULL;
+}
+
+/**
+ * unmapped_remap_block - put a wholly free unmapped block back
+ * @block: first page of the block; the caller took it off the free lists and
+ *	will change its freetype
+ *
+ * The block is zero, and what it was when it was unmapped in every bit of its
+ * direct-map entry. No CPU needs to know.
+ *
+ * Context: any but NMI, zone lock held.
+ */
+void unmapped_remap_block(struct page *block)
+{
+	lockdep_assert_held(&page_zone(block)->lock);
+
+	arch_direct_map_block_remap(block);
+	__count_vm_event(UNMAPPED_FLIP_REMAP);
+}
+
+/*
+ * The dirty queue: unmapped pages that are free but could not be erased where
+ * they were freed. A worker does it, and so does whoever is short of memory.
+ * They count as free, though nobody can have them yet.
+ */
+static LLIST_HEAD(unmapped_dirty);
+
+/*
+ * The same for pages that a mermap window has shown: threads of the mm that had
+ * the window may have translations for them on any CPU. They wait until all
+ * CPUs have been flushed, once for all that wait.
+ */
+static LLIST_HEAD(unmapped_quarantine);
+
+static void unmapped_account_dirty(struct page *page, unsigned int order,
+				   bool add)
+{
+	struct zone *zone = page_zone(page);
+	long nr = 1L << order;
+
+	mod_zone_page_state(zone, NR_FREE_PAGES, add ? nr : -nr);
+	mod_zone_page_state(zone, NR_UNMAPPED_DIRTY, add ? nr : -nr);
+}
+
+static void unmapped_free_dirty(struct llist_node *list)
+{
+	struct page *page, *next;
+
+	llist_for_each_entry_safe(page, next, list, pcp_llist) {
+		unsigned int order = page->private;
+
+		page->private = 0;
+		unmapped_account_dirty(page, order, false);
+		/* Task context: there is nothing that it could refuse */
+		if (WARN_ON_ONCE(!unmapped_zero_pages(page, 1U << order)))
+			continue;
+		count_vm_events(UNMAPPED_ZEROED_PAGES, 1 << order);
+		free_unmapped_prepared(page, order);
+		cond_resched();
+	}
+}
+
+/**
+ * unmapped_drain_dirty - erase and free what is on the dirty queue
+ *
+ * Context: task, may sleep.
+ * Return: whether anything was freed.
+ */
+bool unmapped_drain_dirty(void)
+{
+	struct llist_node *list;
+	bool freed = false;
+
+	list = llist_del_all(&unmapped_quarantine);
+	if (list) {
+		mermap_flush();
+		unmapped_free_dirty(list);
+		freed = true;
+	}
+
+	list = llist_del_all(&unmapped_dirty);
+	if (list) {
+		unmapped_free_dirty(list);
+		freed = true;
+	}
+
+	return freed;
+}
+
+static struct workqueue_struct *unmapped_wq __ro_after_init;
+
+static void unmapped_dirty_work_fn(struct work_struct *work)
+{
+	unmapped_drain_dirty();
+}
+
+DECLARE_WORK(unmapped_dirty_work, unmapped_dirty_work_fn);
+
+/* Pages are freed under all sorts of locks: queue from a context of its own. */
+static void unmapped_dirty_irq_work_fn(struct irq_work *work)
+{
+	queue_work(unmapped_wq, &unmapped_dirty_work);
+}
+
+static DEFINE_IRQ_WORK(unmapped_dirty_irq_work, unmapped_dirty_irq_work_fn);
+
+/*
+ * Erasing more than a few pages takes too long where the caller may not be
+ * preempted.
+ */
+static bool unmapped_zero_here(unsigned int order)
+{
+	if (in_nmi())
+		return false;
+
+	return order <= PAGE_ALLOC_COSTLY_ORDER || preemptible();
+}
+
+/**
+ * unmapped_free_prepare - erase an unmapped page that is being freed
+ * @page: the page
+ * @order: its order
+ * @tainted: what unmapped_tainted() said
+ *
+ * Context: any, NMI too.
+ * Return: true where the page is zero and the caller goes on freeing it; false
+ *	where it went to the dirty queue, and the caller must not touch it any
+ *	more.
+ */
+bool unmapped_free_prepare(struct page *page, unsigned int order, bool tainted)
+{
+	struct llist_head *queue = &unmapped_quarantine;
+	const unsigned int nr = 1U << order;
+
+	if (likely(!tainted)) {
+		if (likely(unmapped_zero_here(order) &&
+			   unmapped_zero_pages(page, nr))) {
+			count_vm_events(UNMAPPED_ZEROED_PAGES, nr);
+			return true;
+		}
+		queue = &unmapped_dirty;
+	}
+
+	unmapped_account_dirty(page, order, true);
+	page->private = order;
+	if (llist_add(&page->pcp_llist, queue))
+		irq_work_queue(&unmapped_dirty_irq_work);
+	return false;
+}
+
+/**
+ * unmapped_tainted - did a mermap window show an unmapped page?
+ * @page: the page
+ * @order: its order
+ *
+ * Context: any; before the page flags are cleared.
+ */
+bool unmapped_tainted(const struct page *page, unsigned int order)
+{
+	for (unsigned int i = 0; i < 1U << order; i++) {
+		if (mermap_page_tainted(page + i))
+			return true;
+	}
+	return false;
+}
+
+static int __init unmapped_init(void)
+{
+	if (!arch_direct_map_can_flip()) {
+		pr_info("off: the direct map of this machine cannot be changed in blocks\n");
+		return 0;
+	}
+
+	/* Both write to free pages through the direct map, or unmap them. */
+	if (page_poisoning_enabled() || debug_pagealloc_enabled()) {
+		pr_info("off: page_poison or debug_pagealloc is on\n");
+		return 0;
+	}
+
+	if (!unmapped_zero_ready()) {
+		pr_info("off: no windows to erase pages through\n");
+		return 0;
+	}
+
+	unmapped_wq = alloc_workqueue("unmapped", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!unmapped_wq)
+		return -ENOMEM;
+
+	unmapped_ready = true;
+	return 0;
+}
+subsys_initcall(unmapped_init);

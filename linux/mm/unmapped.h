@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _MM_UNMAPPED_H
+#define _MM_UNMAPPED_H
+/*
+ * Page allocation off the direct map: the interface between the page allocator
+ * and mm/unmapped.c. See Documentation/mm/unmapped.rst.
+ */
+
+#include <linux/gfp.h>
+#include <linux/mmzone.h>
+#include <linux/workqueue_types.h>
+
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+
+static inline bool gfp_unmapped(gfp_t gfp)
+{
+	return gfp & __GFP_UNMAPPED;
+}
+
+bool unmapped_gfp_allowed(gfp_t gfp);
+struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp);
+void unmapped_remap_block(struct page *block);
+bool unmapped_tainted(const struct page *page, unsigned int order);
+bool unmapped_free_prepare(struct page *page, unsigned int order, bool tainted);
+bool unmapped_drain_dirty(void);
+
+/* What mm/unmapped.c needs of the page allocator, see mm/page_alloc.c. */
+struct page *take_free_blocks(struct zone *zone, unsigned int order,
+			      enum zone_type highest_zoneidx);
+void putback_free_blocks(struct zone *zone, struct page *page,
+			 unsigned int order);
+struct page *expand_unmapped_blocks(struct zone *zone, struct page *page,
+				    unsigned int low, unsigned int high);
+void free_unmapped_prepared(struct page *page, unsigned int order);
+bool remap_unmapped_block(struct zone *zone, struct page *page);
+
+/* Not static only for mm/tests/unmapped_kunit.c */
+int unmapped_unmap_one(struct page *block);
+bool free_blocks_isolated(struct page *page, unsigned int order);
+extern struct work_struct unmapped_dirty_work;
+
+#else /* CONFIG_PAGE_ALLOC_UNMAPPED */
+
+static inline bool gfp_unmapped(gfp_t gfp)
+{
+	return false;
+}
+
+static inline bool unmapped_gfp_allowed(gfp_t gfp)
+{
+	return true;
+}
+
+static inline struct page *unmapped_flip(struct zone *zone, unsigned int order,
+					 gfp_t gfp)
+{
+	return NULL;
+}
+
+static inline bool unmapped_tainted(const struct page *page, unsigned int order)
+{
+	return false;
+}
+
+static inline bool unmapped_free_prepare(struct page *page, unsigned int order,
+					 bool tainted)
+{
+	return true;
+}
+
+static inline bool unmapped_drain_dirty(void)
+{
+	return false;
+}
+
+static inline bool remap_unmapped_block(struct zone *zone, struct page *page)
+{
+	return true;
+}
+
+#endif /* CONFIG_PAGE_ALLOC_UNMAPPED */
+#endif /* _MM_UNMAPPED_H */
