@@ -382,6 +382,44 @@ bool unmapped_free_prepare(struct page *page, unsigned int order, bool tainted)
 }
 
 /**
+ * unmapped_erase_folios - erase the unmapped pages of a batch that is freed
+ * @folios: the batch, none of which has other users
+ * @first: where to begin
+ *
+ * Saves a switch of the address space for each page but the first few: see
+ * unmapped_zero_batch(). Pages that need more than that are left out: large,
+ * hardware-poisoned, or seen through a window.
+ *
+ * Context: any.
+ * Return: a bit for each folio of the batch that is zero now;
+ *	unmapped_free_prepare() is not for these.
+ */
+unsigned long unmapped_erase_folios(const struct folio_batch *folios,
+				    unsigned int first)
+{
+	struct page *pages[FOLIO_BATCH_SIZE];
+	unsigned long erased = 0;
+	unsigned int i, nr = 0;
+
+	BUILD_BUG_ON(FOLIO_BATCH_SIZE > BITS_PER_LONG);
+
+	for (i = first; i < folios->nr; i++) {
+		struct page *page = &folios->folios[i]->page;
+
+		if (folio_test_large(folios->folios[i]) || !page_unmapped(page) ||
+		    PageHWPoison(page) || mermap_page_tainted(page))
+			continue;
+		pages[nr++] = page;
+		erased |= BIT(i);
+	}
+
+	if (!nr || in_nmi() || !unmapped_zero_batch(pages, nr))
+		return 0;
+	count_vm_events(UNMAPPED_ZEROED_PAGES, nr);
+	return erased;
+}
+
+/**
  * unmapped_tainted - did a mermap window show an unmapped page?
  * @page: the page
  * @order: its order

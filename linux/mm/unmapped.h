@@ -8,6 +8,7 @@
 
 #include <linux/gfp.h>
 #include <linux/mmzone.h>
+#include <linux/folio_batch.h>
 #include <linux/workqueue_types.h>
 
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
@@ -22,6 +23,8 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp);
 void unmapped_remap_block(struct page *block);
 bool unmapped_tainted(const struct page *page, unsigned int order);
 bool unmapped_free_prepare(struct page *page, unsigned int order, bool tainted);
+unsigned long unmapped_erase_folios(const struct folio_batch *folios,
+				    unsigned int first);
 bool unmapped_drain_dirty(void);
 
 /* What mm/unmapped.c needs of the page allocator, see mm/page_alloc.c. */
@@ -66,6 +69,12 @@ static inline bool unmapped_free_prepare(struct page *page, unsigned int order,
 					 bool tainted)
 {
 	return true;
+}
+
+static inline unsigned long
+unmapped_erase_folios(const struct folio_batch *folios, unsigned int first)
+{
+	return 0;
 }
 
 static inline bool unmapped_drain_dirty(void)

@@ -20,9 +20,6 @@
 #include <linux/vmstat.h>
 
 #include <asm/mm_local.h>
-#ifdef CONFIG_X86
-#include <asm/mmu_context.h>
-#endif
 
 #define NR_ORDINARY	(MERMAP_SLOTS - 1)
 #define PATTERN		0x5a
@@ -689,6 +686,82 @@ static void flush_test(struct kunit *test)
 }
 
 /*
+ * Many tasks of one mm on few CPUs: they race to prepare it, preempt each other
+ * and sleep with windows open. Each sees nothing but its own page.
+ */
+#define STRESS_LOOPS	500
+
+static bool stress_window(struct mermap_window w, char c)
+{
+	const char *addr = mermap_addr(w);
+
+	return addr[0] == c && addr[PAGE_SIZE - 1] == c;
+}
+
+static void stress_fn(struct remote *r)
+{
+	char c = *(char *)page_address(r->page);
+	bool ok = !mermap_mm_prepare(current->mm);
+	unsigned int i;
+
+	for (i = 0; ok && i < STRESS_LOOPS; i++) {
+		struct mermap_window w, v;
+
+		w = mermap_get(r->page, PAGE_SIZE, PAGE_KERNEL_RO);
+		v = mermap_get(r->page, PAGE_SIZE, PAGE_KERNEL_RO);
+		scoped_class(mermap_reserved, res, r->page, PAGE_KERNEL_RO)
+			ok &= mermap_addr(res) && stress_window(res, c);
+		if (i % 8 == 0)
+			schedule_timeout_uninterruptible(i % 64 == 0);
+		/* There may be no slot left, but what there is, is right. */
+		if (mermap_addr(w)) {
+			ok &= stress_window(w, c);
+			mermap_put(w);
+		}
+		if (mermap_addr(v)) {
+			ok &= stress_window(v, c);
+			mermap_put(v);
+		}
+		cond_resched();
+	}
+	r->ret = ok;
+}
+
+static void stress_test(struct kunit *test)
+{
+	unsigned int i, started, nr = 4 * num_online_cpus();
+	struct mm_struct *mm;
+	struct page *page;
+	struct remote *r;
+
+	r = kunit_kcalloc(test, nr, sizeof(*r), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, r);
+	page = test_pages(test);
+	mm = mm_alloc();
+	KUNIT_ASSERT_NOT_NULL(test, mm);
+
+	for (started = 0; started < nr; started++) {
+		struct remote *this = &r[started];
+		struct task_struct *p;
+
+		this->fn = stress_fn;
+		this->mm = mm;
+		this->page = page + started % MERMAP_MAX_PAGES;
+		init_completion(&this->done);
+		p = kthread_run(remote_thread, this, "mermap_stress/%u",
+				started);
+		if (IS_ERR(p))
+			break;
+	}
+	KUNIT_EXPECT_EQ(test, started, nr);
+	for (i = 0; i < started; i++) {
+		wait_for_completion(&r[i].done);
+		KUNIT_EXPECT_TRUE_MSG(test, r[i].ret, "thread %u", i);
+	}
+	mmput(mm);
+}
+
+/*
  * Price
  */
 
@@ -779,6 +852,7 @@ static struct kunit_case mermap_test_cases[] = {
 	KUNIT_CASE(other_mm_test),
 	KUNIT_CASE(taint_test),
 	KUNIT_CASE(flush_test),
+	KUNIT_CASE_SLOW(stress_test),
 	KUNIT_CASE(price_test),
 	{}
 };

@@ -15,13 +15,13 @@
  * mitigations are on. They are charged and counted like user page tables.
  */
 #include <linux/mm.h>
+#include <linux/mmu_context.h>
 #include <linux/pgalloc.h>
 #include <linux/pgtable.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 
 #include <asm/mm_local.h>
-#include <asm/mmu_context.h>
 #include <asm/tlbflush.h>
 
 /**
