@@ -31,12 +31,12 @@ function instructions(k, kind, life, what)
 	return get(k, "icount", kind, life, what, "ns") / 16384
 }
 # A flush of a large range adds one for each CPU to "received", a flush of one
-# page one for each CPU to "one".
+# page one for each CPU to "one". Less than all CPUs is somebody else's.
 function flushes(k, life)
 {
-	return (get(k, "normal", "secret", life, "fault", "received") + \
-		get(k, "normal", "secret", life, "free", "received") + \
-		get(k, "normal", "secret", life, "fault", "one")) / cpus[k]
+	return int((get(k, "normal", "secret", life, "fault", "received") + \
+		    get(k, "normal", "secret", life, "free", "received") + \
+		    get(k, "normal", "secret", life, "fault", "one")) / cpus[k])
 }
 function lives(k, mode, key) { return whole(k, mode, "secret", 1, key) + whole(k, mode, "secret", 2, key) }
 function claim(held, text)
