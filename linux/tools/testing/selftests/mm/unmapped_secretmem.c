@@ -137,6 +137,20 @@ static void settle(void)
 	}
 }
 
+/* Was the kernel told to do what excludes the feature? */
+static bool excluded(void)
+{
+	char line[4096] = "";
+	FILE *f = fopen("/proc/cmdline", "r");
+
+	if (!f)
+		return false;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = '\0';
+	fclose(f);
+	return strstr(line, "page_poison=1") || strstr(line, "debug_pagealloc=on");
+}
+
 FIXTURE(unmapped)
 {
 	int unused;
@@ -145,6 +159,7 @@ FIXTURE(unmapped)
 FIXTURE_SETUP(unmapped)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	void *mem;
 	int fd;
 
 	if (read_vmstat("nr_unmapped") < 0)
@@ -156,6 +171,17 @@ FIXTURE_SETUP(unmapped)
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		SKIP(return, "cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
 	pin(0);
+
+	/* It must be on, or off for a reason: never silently */
+	mem = secret_map(4096);
+	ASSERT_NE(mem, MAP_FAILED);
+	touch(mem, 4096, PATTERN);
+	munmap(mem, 4096);
+	if (excluded()) {
+		ASSERT_EQ(read_vmstat("nr_unmapped"), 0);
+		SKIP(return, "off, as the kernel command line asks for");
+	}
+	ASSERT_GT(read_vmstat("nr_unmapped"), 0);
 }
 
 FIXTURE_TEARDOWN(unmapped)
