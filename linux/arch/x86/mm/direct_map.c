@@ -78,10 +78,10 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/pgalloc.h>
 #include <linux/pgtable.h>
 #include <linux/spinlock.h>
 
-#include <asm/pgalloc.h>
 #include <asm/sections.h>
 #include <asm/tlbflush.h>
 
