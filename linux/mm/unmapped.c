@@ -26,6 +26,7 @@
 #include <linux/llist.h>
 #include <linux/mermap.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/page-isolation.h>
 #include <linux/poison.h>
 #include <linux/sched/mm.h>
@@ -41,9 +42,16 @@
 /*
  * How many free blocks to look at before giving up on finding one that can be
  * flipped. Blocks that cannot (they hold pages whose permissions somebody
- * changed) go to the tail of their list.
+ * changed) go to the tail of their list at the end, not before: they may be all
+ * that is on it.
  */
 #define UNMAPPED_FLIP_TRIES	16
+
+/*
+ * Only one flips at a time: the others want to find what it leaves, instead of
+ * flipping a block for each page that is wanted at once.
+ */
+static DEFINE_MUTEX(unmapped_flip_mutex);
 
 /* Zeroing a block takes a while: give way after that many pages. */
 #define UNMAPPED_CLEAR_BATCH	32
@@ -103,17 +111,25 @@ static inline unsigned int unmapped_flip_order(unsigned int order)
  * Everything that can fail or sleep for long, done while the blocks are still
  * mapped: check their entries, split 1 GiB entries, erase the contents.
  */
-static int unmapped_prepare_blocks(struct page *page, unsigned int order)
+static int unmapped_prepare_blocks(struct page *page, unsigned int order,
+				   gfp_t gfp)
 {
 	const unsigned long nr_pages = 1UL << order;
+	unsigned int memalloc_flags = 0;
 	unsigned long i;
-	int err;
+	int err = 0;
 
-	for (i = 0; i < nr_pages; i += pageblock_nr_pages) {
+	/* The page table that a split needs is allocated as the request is */
+	if (!(gfp & __GFP_IO))
+		memalloc_flags = PF_MEMALLOC_NOIO;
+	else if (!(gfp & __GFP_FS))
+		memalloc_flags = PF_MEMALLOC_NOFS;
+	memalloc_flags = memalloc_flags_save(memalloc_flags);
+	for (i = 0; i < nr_pages && !err; i += pageblock_nr_pages)
 		err = arch_direct_map_block_prepare(page + i);
-		if (err)
-			return err;
-	}
+	memalloc_flags_restore(memalloc_flags);
+	if (err)
+		return err;
 
 	for (i = 0; i < nr_pages; i += UNMAPPED_CLEAR_BATCH) {
 		/* KASAN has free pages poisoned */
@@ -145,13 +161,14 @@ static void unmapped_remap_blocks(struct page *page, unsigned long nr_pages)
  * Unmap blocks that the caller took off the free lists. All of them or, on
  * error, none.
  */
-static int unmapped_unmap_blocks(struct page *page, unsigned int order)
+static int unmapped_unmap_blocks(struct page *page, unsigned int order,
+				 gfp_t gfp)
 {
 	const unsigned long nr_pages = 1UL << order;
 	unsigned long i;
 	int err;
 
-	err = unmapped_prepare_blocks(page, order);
+	err = unmapped_prepare_blocks(page, order, gfp);
 	if (err)
 		return err;
 
@@ -176,9 +193,9 @@ undo:
  * @order: order of the request
  * @gfp: flags of the request, with __GFP_UNMAPPED
  *
- * One shootdown for each call that succeeds. The rest of the block goes to the
- * free lists of unmapped memory. A flip that fails leaves the block mapped and
- * on the free list where it belongs.
+ * One shootdown for each call that succeeds, and none if somebody else flipped
+ * meanwhile. The rest of the block goes to the free lists of unmapped memory. A
+ * flip that fails leaves the block mapped and on the free list where it belongs.
  *
  * Context: task, may sleep, no locks of the page allocator held. Does nothing
  *	in a context that may not block, or that is in reclaim.
@@ -188,9 +205,9 @@ undo:
 struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
 {
 	const unsigned int flip_order = unmapped_flip_order(order);
-	unsigned int noreclaim_flags;
+	struct page *bad[UNMAPPED_FLIP_TRIES];
 	struct page *block, *page;
-	int tries, err;
+	int tries, err, nr_bad = 0;
 
 	if (!gfpflags_allow_blocking(gfp) || (current->flags & PF_MEMALLOC))
 		return NULL;
@@ -198,39 +215,37 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
 	might_sleep();
 	VM_WARN_ON_ONCE(irqs_disabled());
 
-	for (tries = 0; tries < UNMAPPED_FLIP_TRIES; tries++) {
+	if (mutex_lock_killable(&unmapped_flip_mutex))
+		return NULL;
+
+	page = take_unmapped_page(zone, order);
+	for (tries = 0; !page && tries < UNMAPPED_FLIP_TRIES; tries++) {
 		block = take_free_blocks(zone, flip_order, gfp_zone(gfp));
 		if (!block)
-			return NULL;
+			break;
 
-		/*
-		 * We hold a whole block of free memory and are about to give
-		 * up on it if a page table cannot be had: no point in
-		 * reclaiming for that.
-		 */
-		noreclaim_flags = memalloc_noreclaim_save();
-		err = unmapped_unmap_blocks(block, flip_order);
-		memalloc_noreclaim_restore(noreclaim_flags);
-
-		if (!err) {
+		err = unmapped_unmap_blocks(block, flip_order, gfp);
+		if (err) {
+			bad[nr_bad++] = block;
+		} else {
+			/* NULL: isolated meanwhile, mapped and free again */
 			page = expand_unmapped_blocks(zone, block, order,
 						      flip_order);
-			if (page) {
+			if (page)
 				count_vm_events(UNMAPPED_FLIP_UNMAP,
 						1 << (flip_order - pageblock_order));
-				return page;
-			}
-			/* Isolated meanwhile: it is mapped and free again. */
-		} else {
-			putback_free_blocks(zone, block, flip_order);
 		}
-
-		count_vm_event(UNMAPPED_FLIP_FAIL);
+		if (!page)
+			count_vm_event(UNMAPPED_FLIP_FAIL);
 		if (err == -ENOMEM)
-			return NULL;
+			break;
 	}
 
-	return NULL;
+	while (nr_bad)
+		putback_free_blocks(zone, bad[--nr_bad], flip_order);
+
+	mutex_unlock(&unmapped_flip_mutex);
+	return page;
 }
 
 /**
@@ -265,6 +280,23 @@ static LLIST_HEAD(unmapped_dirty);
  */
 static LLIST_HEAD(unmapped_quarantine);
 
+static struct workqueue_struct *unmapped_wq __ro_after_init;
+
+static void unmapped_dirty_work_fn(struct work_struct *work)
+{
+	unmapped_drain_dirty();
+}
+
+DECLARE_WORK(unmapped_dirty_work, unmapped_dirty_work_fn);
+
+/* Pages are freed under all sorts of locks: queue from a context of its own. */
+static void unmapped_dirty_irq_work_fn(struct irq_work *work)
+{
+	queue_work(unmapped_wq, &unmapped_dirty_work);
+}
+
+static DEFINE_IRQ_WORK(unmapped_dirty_irq_work, unmapped_dirty_irq_work_fn);
+
 static void unmapped_account_dirty(struct page *page, unsigned int order,
 				   bool add)
 {
@@ -281,11 +313,19 @@ static void unmapped_free_dirty(struct llist_node *list)
 
 	llist_for_each_entry_safe(page, next, list, pcp_llist) {
 		unsigned int order = page->private;
+		bool poisoned = !order && PageHWPoison(page);
+
+		if (!poisoned && !unmapped_zero_pages(page, 1U << order)) {
+			/* A temporary mm is in use here, too: leave it for later */
+			if (llist_add(&page->pcp_llist, &unmapped_dirty))
+				irq_work_queue(&unmapped_dirty_irq_work);
+			continue;
+		}
 
 		page->private = 0;
 		unmapped_account_dirty(page, order, false);
-		/* Task context: there is nothing that it could refuse */
-		if (WARN_ON_ONCE(!unmapped_zero_pages(page, 1U << order)))
+		/* Poisoned while it waited here: as in __free_pages_prepare() */
+		if (poisoned)
 			continue;
 		count_vm_events(UNMAPPED_ZEROED_PAGES, 1 << order);
 		free_unmapped_prepared(page, order);
@@ -304,6 +344,11 @@ bool unmapped_drain_dirty(void)
 	struct llist_node *list;
 	bool freed = false;
 
+	/* Every allocation that is about to reclaim comes by here */
+	if (likely(llist_empty(&unmapped_quarantine) &&
+		   llist_empty(&unmapped_dirty)))
+		return false;
+
 	list = llist_del_all(&unmapped_quarantine);
 	if (list) {
 		mermap_flush();
@@ -319,23 +364,6 @@ bool unmapped_drain_dirty(void)
 
 	return freed;
 }
-
-static struct workqueue_struct *unmapped_wq __ro_after_init;
-
-static void unmapped_dirty_work_fn(struct work_struct *work)
-{
-	unmapped_drain_dirty();
-}
-
-DECLARE_WORK(unmapped_dirty_work, unmapped_dirty_work_fn);
-
-/* Pages are freed under all sorts of locks: queue from a context of its own. */
-static void unmapped_dirty_irq_work_fn(struct irq_work *work)
-{
-	queue_work(unmapped_wq, &unmapped_dirty_work);
-}
-
-static DEFINE_IRQ_WORK(unmapped_dirty_irq_work, unmapped_dirty_irq_work_fn);
 
 /*
  * Erasing more than a few pages takes too long where the caller may not be

@@ -30,6 +30,7 @@ bool unmapped_drain_dirty(void);
 /* What mm/unmapped.c needs of the page allocator, see mm/page_alloc.c. */
 struct page *take_free_blocks(struct zone *zone, unsigned int order,
 			      enum zone_type highest_zoneidx);
+struct page *take_unmapped_page(struct zone *zone, unsigned int order);
 void putback_free_blocks(struct zone *zone, struct page *page,
 			 unsigned int order);
 struct page *expand_unmapped_blocks(struct zone *zone, struct page *page,

@@ -424,6 +424,42 @@ static void unmapped_flip_fails(struct kunit *test)
 	expect_flip_fails(test, pageblock_order);
 }
 
+/* One block that cannot be flipped does not hide the others. */
+static struct page *bad_block;
+
+static int fail_bad_block(struct page *block)
+{
+	if (!bad_block)
+		bad_block = block;
+	if (block == bad_block)
+		return -EBUSY;
+	return arch_direct_map_block_unmap(block);
+}
+
+static void unmapped_flip_tries_next(struct kunit *test)
+{
+	unsigned long fails;
+	struct page *page;
+	LIST_HEAD(taken);
+
+	for (int round = 0; round < 3; round++) {
+		empty_pool(test, &taken);
+		bad_block = NULL;
+		fails = vm_event(UNMAPPED_FLIP_FAIL);
+		kunit_activate_static_stub(test, unmapped_unmap_one, fail_bad_block);
+		page = alloc_page(GFP_TEST | __GFP_NORETRY);
+		kunit_deactivate_static_stub(test, unmapped_unmap_one);
+
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		KUNIT_EXPECT_TRUE(test, page_unmapped(page));
+		KUNIT_EXPECT_EQ(test, vm_event(UNMAPPED_FLIP_FAIL) - fails, 1);
+		__free_page(page);
+		refill_pool(&taken);
+		INIT_LIST_HEAD(&taken);
+		expect_consistent(test);
+	}
+}
+
 static void unmapped_flip_fails_half_way(struct kunit *test)
 {
 	if (pageblock_order == MAX_PAGE_ORDER)
@@ -635,6 +671,7 @@ static struct kunit_case unmapped_test_cases[] = {
 	KUNIT_CASE(unmapped_isolate_used_block),
 	KUNIT_CASE(unmapped_isolate_free_page),
 	KUNIT_CASE(unmapped_flip_fails),
+	KUNIT_CASE(unmapped_flip_tries_next),
 	KUNIT_CASE(unmapped_flip_fails_half_way),
 	KUNIT_CASE(unmapped_flip_isolated),
 	KUNIT_CASE(unmapped_free_task),
