@@ -478,7 +478,7 @@ TEST_F_TIMEOUT(unmapped, fill_and_free, 900)
 TEST_F_TIMEOUT(unmapped, compacts_for_a_block, 300)
 {
 	size_t page = sysconf(_SC_PAGESIZE), size, off;
-	const size_t secret_size = (LEAVE_FREE + 48) * MiB;
+	const size_t secret_size = (LEAVE_FREE + 12) * MiB;
 	long stalls = read_vmstat("compact_stall");
 	long isolated = read_vmstat("compact_isolated");
 	long wakes = read_vmstat("compact_daemon_wake");
@@ -486,13 +486,16 @@ TEST_F_TIMEOUT(unmapped, compacts_for_a_block, 300)
 	void *secret;
 	char *mem;
 
+	if (read_meminfo("MemTotal") < 1536 * 1024)
+		SKIP(return, "needs 1.5 GiB for a few blocks to be made for sure");
+
 	/* One page in two free, everywhere */
 	mem = take_all(&size);
 	ASSERT_NE(mem, NULL);
 	for (off = 0; off < size; off += 2 * page)
 		madvise(mem + off, page, MADV_DONTNEED);
 
-	/* More than there is in free blocks */
+	/* A few blocks more than are free: not a test of how hard it tries */
 	secret = secret_map(secret_size);
 	ASSERT_NE(secret, MAP_FAILED);
 	touch(secret, secret_size, PATTERN);
