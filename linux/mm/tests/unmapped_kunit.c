@@ -452,7 +452,8 @@ static void unmapped_flip_tries_next(struct kunit *test)
 
 		KUNIT_ASSERT_NOT_NULL(test, page);
 		KUNIT_EXPECT_TRUE(test, page_unmapped(page));
-		KUNIT_EXPECT_EQ(test, vm_event(UNMAPPED_FLIP_FAIL) - fails, 1);
+		/* There may be others that cannot be flipped */
+		KUNIT_EXPECT_GT(test, vm_event(UNMAPPED_FLIP_FAIL), fails);
 		__free_page(page);
 		refill_pool(&taken);
 		INIT_LIST_HEAD(&taken);
