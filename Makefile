@@ -17,7 +17,7 @@ endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo
+.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo fragmentation
 
 help:
 	@echo 'make run                   everything from nothing, then the demonstration'
@@ -30,6 +30,8 @@ help:
 	@echo 'make save                  write that tree back to patches/ and linux/'
 	@echo 'make check                 the series: applies, checkpatch, sparse, coccicheck, overlay'
 	@echo 'make bisect                every commit of the series builds and boots (long)'
+	@echo 'make fragmentation         a mixed load beside the stock kernel: what it does to memory'
+	@echo '                           (OPTIONS="--quick --seed 7": bench/fragmentation --help)'
 	@echo 'make deps                  install the Debian packages that are missing'
 	@echo 'make source                get and unpack the pinned Linux source'
 	@echo 'make clean                 remove what was built (the source and ccache stay)'
@@ -80,6 +82,10 @@ run: tree
 	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
 	@scripts/demo.sh
 
+fragmentation: tree
+	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
+	@bench/fragmentation $(OPTIONS)
+
 clean:
-	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/bisect $(B)/demo
+	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/bisect $(B)/demo $(B)/bench
 	@echo 'clean: build/linux, build/source and build/ccache stay; rm -rf build removes them, unsaved commits too'

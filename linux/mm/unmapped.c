@@ -47,12 +47,6 @@
  */
 #define UNMAPPED_FLIP_TRIES	16
 
-/*
- * Only one flips at a time: the others want to find what it leaves, instead of
- * flipping a block for each page that is wanted at once.
- */
-static DEFINE_MUTEX(unmapped_flip_mutex);
-
 /* Zeroing a block takes a while: give way after that many pages. */
 #define UNMAPPED_CLEAR_BATCH	32
 
@@ -107,12 +101,20 @@ static inline unsigned int unmapped_flip_order(unsigned int order)
 	return max_t(unsigned int, order, pageblock_order);
 }
 
-/*
+/**
+ * unmapped_prepare_blocks - what comes before blocks are unmapped
+ * @page: the blocks, which the caller took off the free lists
+ * @order: their order
+ * @gfp: the scopes of it (__GFP_IO, __GFP_FS) are obeyed
+ *
  * Everything that can fail or sleep for long, done while the blocks are still
  * mapped: check their entries, split 1 GiB entries, erase the contents.
+ *
+ * Context: task, may sleep.
+ * Return: 0; -ENOMEM without a page table for a split; other errors mean that
+ *	these blocks cannot be unmapped.
  */
-static int unmapped_prepare_blocks(struct page *page, unsigned int order,
-				   gfp_t gfp)
+int unmapped_prepare_blocks(struct page *page, unsigned int order, gfp_t gfp)
 {
 	const unsigned long nr_pages = 1UL << order;
 	unsigned int memalloc_flags = 0;
@@ -143,7 +145,16 @@ static int unmapped_prepare_blocks(struct page *page, unsigned int order,
 	return 0;
 }
 
-/* Separate, so that tests can make it fail. */
+/**
+ * unmapped_unmap_one - unmap one block that was prepared
+ * @block: the block; no CPU must have a translation for it before it is used,
+ *	see arch_direct_map_flush()
+ *
+ * Separate from the architecture's, so that tests can make it fail.
+ *
+ * Context: task, may sleep.
+ * Return: 0, or an error; then the block is mapped.
+ */
 int unmapped_unmap_one(struct page *block)
 {
 	KUNIT_STATIC_STUB_REDIRECT(unmapped_unmap_one, block);
@@ -215,12 +226,17 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
 	might_sleep();
 	VM_WARN_ON_ONCE(irqs_disabled());
 
-	if (mutex_lock_killable(&unmapped_flip_mutex))
+	/*
+	 * One at a time: the others want to find what it leaves, instead of
+	 * flipping a block for each page that is wanted at once.
+	 */
+	if (mutex_lock_killable(&zone->unmapped_pool.flip_lock))
 		return NULL;
 
 	page = take_unmapped_page(zone, order);
 	for (tries = 0; !page && tries < UNMAPPED_FLIP_TRIES; tries++) {
-		block = take_free_blocks(zone, flip_order, gfp_zone(gfp));
+		block = take_free_blocks(zone, flip_order, gfp_zone(gfp),
+					 min_wmark_pages(zone));
 		if (!block)
 			break;
 
@@ -231,9 +247,11 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
 			/* NULL: isolated meanwhile, mapped and free again */
 			page = expand_unmapped_blocks(zone, block, order,
 						      flip_order);
-			if (page)
+			if (page) {
 				count_vm_events(UNMAPPED_FLIP_UNMAP,
 						1 << (flip_order - pageblock_order));
+				unmapped_pool_look(zone);
+			}
 		}
 		if (!page)
 			count_vm_event(UNMAPPED_FLIP_FAIL);
@@ -244,7 +262,7 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
 	while (nr_bad)
 		putback_free_blocks(zone, bad[--nr_bad], flip_order);
 
-	mutex_unlock(&unmapped_flip_mutex);
+	mutex_unlock(&zone->unmapped_pool.flip_lock);
 	return page;
 }
 
@@ -260,10 +278,13 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
  */
 void unmapped_remap_block(struct page *block)
 {
-	lockdep_assert_held(&page_zone(block)->lock);
+	struct zone *zone = page_zone(block);
+
+	lockdep_assert_held(&zone->lock);
 
 	arch_direct_map_block_remap(block);
 	__count_vm_event(UNMAPPED_FLIP_REMAP);
+	unmapped_pool_remapped(zone);
 }
 
 /*
@@ -482,7 +503,7 @@ static int __init unmapped_init(void)
 	}
 
 	unmapped_wq = alloc_workqueue("unmapped", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	if (!unmapped_wq)
+	if (!unmapped_wq || unmapped_pool_init())
 		return -ENOMEM;
 
 	unmapped_ready = true;

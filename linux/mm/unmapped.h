@@ -27,19 +27,34 @@ unsigned long unmapped_erase_folios(const struct folio_batch *folios,
 				    unsigned int first);
 bool unmapped_drain_dirty(void);
 
-/* What mm/unmapped.c needs of the page allocator, see mm/page_alloc.c. */
+/* mm/unmapped_pool.c */
+void unmapped_pool_used(struct zone *zone);
+void unmapped_pool_look(struct zone *zone);
+void unmapped_pool_remapped(struct zone *zone);
+void unmapped_pool_pressure(struct zone *zone);
+void unmapped_zone_init(struct zone *zone);
+int unmapped_pool_init(void);
+
+/* What mm/unmapped_pool.c needs of mm/unmapped.c */
+int unmapped_prepare_blocks(struct page *page, unsigned int order, gfp_t gfp);
+int unmapped_unmap_one(struct page *block);
+
+/* What these need of the page allocator, see mm/page_alloc.c. */
 struct page *take_free_blocks(struct zone *zone, unsigned int order,
-			      enum zone_type highest_zoneidx);
+			      enum zone_type highest_zoneidx,
+			      unsigned long mark);
 struct page *take_unmapped_page(struct zone *zone, unsigned int order);
 void putback_free_blocks(struct zone *zone, struct page *page,
 			 unsigned int order);
 struct page *expand_unmapped_blocks(struct zone *zone, struct page *page,
 				    unsigned int low, unsigned int high);
+bool add_unmapped_block(struct zone *zone, struct page *page);
+unsigned int remap_unmapped_blocks(struct zone *zone, unsigned int nr);
 void free_unmapped_prepared(struct page *page, unsigned int order);
 bool remap_unmapped_block(struct zone *zone, struct page *page);
 
 /* Not static only for mm/tests/unmapped_kunit.c */
-int unmapped_unmap_one(struct page *block);
+extern unsigned int sysctl_unmapped_pool_blocks;
 bool free_blocks_isolated(struct page *page, unsigned int order);
 extern struct work_struct unmapped_dirty_work;
 
@@ -81,6 +96,14 @@ unmapped_erase_folios(const struct folio_batch *folios, unsigned int first)
 static inline bool unmapped_drain_dirty(void)
 {
 	return false;
+}
+
+static inline void unmapped_pool_used(struct zone *zone)
+{
+}
+
+static inline void unmapped_zone_init(struct zone *zone)
+{
 }
 
 static inline bool remap_unmapped_block(struct zone *zone, struct page *page)

@@ -12,6 +12,7 @@
  *	arch_direct_map_flush()			no CPU has the old entry any more
  *	...
  *	arch_direct_map_block_remap()		the entry is what it was
+ *	arch_direct_map_mend()			and so is what it was a part of
  *
  * The kernel-doc is with the implementation.
  */
@@ -28,5 +29,7 @@ int arch_direct_map_block_unmap(const struct page *block);
 void arch_direct_map_block_remap(const struct page *block);
 void arch_direct_map_flush(const struct page *block, unsigned int nr_blocks);
 bool arch_direct_map_block_mapped(const struct page *block);
+bool arch_direct_map_block_split(const struct page *block);
+bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn);
 
 #endif /* _LINUX_DIRECT_MAP_H */

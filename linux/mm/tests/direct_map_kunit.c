@@ -5,10 +5,12 @@
  */
 #include <kunit/test.h>
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/direct_map.h>
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/set_memory.h>
@@ -563,15 +565,13 @@ static int prepare_once(struct worker *w)
 	return arch_direct_map_block_prepare(w->block);
 }
 
-static void gib_entry(struct kunit *test)
+/* Blocks that one 1 GiB entry maps, or no return. */
+static void alloc_large(struct kunit *test, struct worker *w, unsigned int wanted)
 {
-	struct worker w[4] = { };
-	unsigned long splits, l2splits, addr, i;
 	unsigned int level, nr = 0;
 	struct page *block;
-	u64 entry;
 
-	for (i = 0; i < MAX_BLOCKS && nr < ARRAY_SIZE(w); i++) {
+	for (int i = 0; i < MAX_BLOCKS && nr < wanted; i++) {
 		block = alloc_block(test);
 		if (!block)
 			break;
@@ -579,9 +579,30 @@ static void gib_entry(struct kunit *test)
 		if (level == PG_LEVEL_1G && (!nr || same_gib(block, w[0].block)))
 			w[nr++].block = block;
 	}
-	if (nr < ARRAY_SIZE(w))
+	if (nr < wanted)
 		kunit_skip(test, "no 1 GiB entry in the direct map");
+}
 
+static bool mend_gib(unsigned long addr)
+{
+	unsigned long pfn = PHYS_PFN(__pa(addr & PUD_MASK));
+	bool mended;
+
+	get_online_mems();
+	mended = arch_direct_map_mend(pfn, pfn + PUD_SIZE / PAGE_SIZE);
+	put_online_mems();
+	return mended;
+}
+
+static void gib_entry(struct kunit *test)
+{
+	struct worker w[4] = { };
+	const unsigned int nr = ARRAY_SIZE(w);
+	unsigned long splits, l2splits, addr, i;
+	unsigned int level;
+	u64 entry;
+
+	alloc_large(test, w, nr);
 	addr = addr_of(w[0].block) & PUD_MASK;
 	entry = entry_of(addr, &level);
 	splits = event(DIRECT_MAP_LEVEL3_SPLIT);
@@ -612,6 +633,80 @@ static void gib_entry(struct kunit *test)
 	for (i = 0; i < PTRS_PER_PMD; i++)
 		KUNIT_ASSERT_EQ(test, entry_of(addr + i * PMD_SIZE, &level),
 				entry + i * PMD_SIZE);
+
+	/* One block that is not there is enough to keep the table */
+	KUNIT_ASSERT_EQ(test, arch_direct_map_block_unmap(w[0].block), 0);
+	arch_direct_map_flush(w[0].block, 1);
+	KUNIT_EXPECT_FALSE(test, mend_gib(addr));
+	KUNIT_EXPECT_EQ(test, entry_of(addr + PUD_SIZE - PMD_SIZE, &level),
+			entry + PUD_SIZE - PMD_SIZE);
+	arch_direct_map_block_remap(w[0].block);
+
+	/* ... and then it is what it was in every bit */
+	KUNIT_EXPECT_TRUE(test, mend_gib(addr));
+	KUNIT_EXPECT_EQ(test, entry_of(addr, &level), entry);
+	KUNIT_EXPECT_EQ(test, level, PG_LEVEL_1G);
+	for (i = 0; i < nr; i++)
+		KUNIT_EXPECT_EQ(test, can_read_block(w[i].block), 4);
+	KUNIT_EXPECT_FALSE(test, mend_gib(addr));
+}
+
+static int mend_again(struct worker *w)
+{
+	if (!mend_gib(addr_of(w->block)))
+		w->refused++;
+	return 0;
+}
+
+/* As those do who walk page tables without a lock. */
+static int walk(struct worker *w)
+{
+	unsigned long addr = addr_of(w->block);
+	u64 want = pmd_val(pfn_pmd(page_to_pfn(w->block), PAGE_KERNEL_LARGE));
+	u64 want_gib = want - (addr & ~PUD_MASK);
+	unsigned int level;
+	pte_t *pte;
+	u64 entry;
+
+	for (int i = 0; i < 100; i++) {
+		pte = lookup_address(addr, &level);
+		if (!pte)
+			return -ENOENT;
+		/* Time for the table to go */
+		udelay(20);
+		entry = pte_val(READ_ONCE(*pte)) | _PAGE_ACCESSED | _PAGE_DIRTY;
+		/* Split under our eyes, it is the table's address */
+		if (level == PG_LEVEL_1G && !(entry & _PAGE_PSE))
+			continue;
+		if (entry != (level == PG_LEVEL_1G ? want_gib : want))
+			return -EINVAL;
+	}
+	/* Mending waits for every task to pause */
+	schedule_timeout_uninterruptible(1);
+	return 0;
+}
+
+/* Splits, flips, mends, and walks without a lock at the same time. */
+static void races_with_mending(struct kunit *test)
+{
+	struct worker w[4] = { };
+	unsigned long collapses;
+
+	alloc_large(test, w, ARRAY_SIZE(w));
+	collapses = event(DIRECT_MAP_LEVEL3_COLLAPSE);
+	w[0].fn = flip_contested;
+	w[1].fn = flip_contested;
+	w[2].fn = mend_again;
+	w[3].fn = walk;
+	run_workers(test, w, ARRAY_SIZE(w), 3000);
+	kunit_info(test, "%lu flips, %lu refused, mended %lu times", w[0].rounds +
+		   w[1].rounds, w[0].refused + w[1].refused,
+		   w[2].rounds - w[2].refused);
+	KUNIT_EXPECT_GT(test, w[2].rounds, w[2].refused);
+	if (system_state == SYSTEM_RUNNING)
+		KUNIT_EXPECT_GT(test, event(DIRECT_MAP_LEVEL3_COLLAPSE), collapses);
+	while (mend_gib(addr_of(w[0].block)))
+		;
 }
 
 static int direct_map_test_init(struct kunit *test)
@@ -624,6 +719,7 @@ static int direct_map_test_init(struct kunit *test)
 static struct kunit_case direct_map_test_cases[] = {
 	/* First, as the others split 1 GiB entries */
 	KUNIT_CASE(gib_entry),
+	KUNIT_CASE_SLOW(races_with_mending),
 	KUNIT_CASE(round_trip),
 	KUNIT_CASE(span),
 	KUNIT_CASE(stale_tlb),

@@ -6,6 +6,7 @@
 #include <kunit/static_stub.h>
 #include <kunit/test.h>
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/direct_map.h>
 #include <linux/gfp.h>
 #include <linux/interrupt.h>
@@ -28,6 +29,24 @@
 #define PATTERN		0x5ec2e75ec2e75ec2UL
 
 static const freetype_t unmapped_ft = { FREETYPE_LIST_UNMAPPED };
+
+/*
+ * Nothing happens in the background, but for the tests of just that: the others
+ * count what they cause themselves.
+ */
+static unsigned int pool_blocks;
+
+static int unmapped_suite_init(struct kunit_suite *suite)
+{
+	pool_blocks = sysctl_unmapped_pool_blocks;
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, 0);
+	return 0;
+}
+
+static void unmapped_suite_exit(struct kunit_suite *suite)
+{
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, pool_blocks);
+}
 
 static int unmapped_kunit_init(struct kunit *test)
 {
@@ -661,6 +680,83 @@ static void unmapped_bulk(struct kunit *test)
 	expect_consistent(test);
 }
 
+static unsigned long free_blocks(struct zone *zone)
+{
+	return zone_page_state(zone, NR_FREE_UNMAPPED_WHOLE) >> pageblock_order;
+}
+
+/* Wait until the zone has that many free unmapped blocks, at least or at most. */
+static bool wait_for_pool(struct zone *zone, unsigned long min, unsigned long max)
+{
+	for (int i = 0; i < 100; i++) {
+		unsigned long nr = free_blocks(zone);
+
+		if (nr >= min && nr <= max)
+			return true;
+		msleep(100);
+	}
+	return false;
+}
+
+/*
+ * A request is demand: blocks are unmapped in advance, with less shootdowns than
+ * blocks, and who may not block finds them. Without demand they are let go.
+ */
+static void unmapped_pool(struct kunit *test)
+{
+	const gfp_t gfp = GFP_ATOMIC | __GFP_UNMAPPED | __GFP_NOWARN;
+	unsigned long flips, shootdowns, target;
+	struct page *page, *pages[4];
+	struct zone *zone;
+	LIST_HEAD(taken);
+
+	empty_pool(test, &taken);
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, 8);
+	page = alloc_page(GFP_TEST);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	zone = page_zone(page);
+	target = min(8, zone_managed_pages(zone) / 64 / NR_BLOCK);
+	KUNIT_ASSERT_GT(test, target, 3);
+	KUNIT_EXPECT_TRUE(test, wait_for_pool(zone, target, ULONG_MAX));
+
+	/* Take all of it, to see what filling it again costs */
+	refill_pool(&taken);
+	INIT_LIST_HEAD(&taken);
+	flips = vm_event(UNMAPPED_FLIP_UNMAP);
+	shootdowns = vm_event(UNMAPPED_SHOOTDOWN);
+	empty_pool(test, &taken);
+	KUNIT_EXPECT_TRUE(test, wait_for_pool(zone, target, ULONG_MAX));
+	flips = vm_event(UNMAPPED_FLIP_UNMAP) - flips;
+	shootdowns = vm_event(UNMAPPED_SHOOTDOWN) - shootdowns;
+	kunit_info(test, "%lu blocks with %lu shootdowns", flips, shootdowns);
+	KUNIT_EXPECT_GE(test, flips, target);
+	KUNIT_EXPECT_LE(test, shootdowns, flips / 2);
+
+	flips = vm_event(UNMAPPED_FLIP_UNMAP);
+	for (int i = 0; i < ARRAY_SIZE(pages); i++) {
+		pages[i] = alloc_pages(gfp, i ? PAGE_ALLOC_COSTLY_ORDER + 1 : 0);
+		KUNIT_EXPECT_NOT_NULL(test, pages[i]);
+	}
+	for (int i = 0; i < ARRAY_SIZE(pages); i++) {
+		if (pages[i])
+			__free_pages(pages[i], i ? PAGE_ALLOC_COSTLY_ORDER + 1 : 0);
+	}
+	__free_page(page);
+	refill_pool(&taken);
+	expect_consistent(test);
+
+	/* As if nobody had asked for a long time */
+	KUNIT_EXPECT_GT(test, free_blocks(zone), 0);
+	for (int i = 0; i < 100 && free_blocks(zone); i++) {
+		WRITE_ONCE(zone->unmapped_pool.last_used, jiffies - 3600 * HZ);
+		mod_delayed_work(system_dfl_wq, &zone->unmapped_pool.work, 0);
+		msleep(20);
+	}
+	KUNIT_EXPECT_EQ(test, free_blocks(zone), 0);
+	expect_consistent(test);
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, 0);
+}
+
 static struct kunit_case unmapped_test_cases[] = {
 	KUNIT_CASE(unmapped_orders),
 	KUNIT_CASE(unmapped_ordinary_is_mapped),
@@ -682,11 +778,14 @@ static struct kunit_case unmapped_test_cases[] = {
 	KUNIT_CASE(unmapped_free_kthread),
 	KUNIT_CASE(unmapped_free_dirty),
 	KUNIT_CASE(unmapped_bulk),
+	KUNIT_CASE_SLOW(unmapped_pool),
 	{}
 };
 
 static struct kunit_suite unmapped_test_suite = {
 	.name = "unmapped",
+	.suite_init = unmapped_suite_init,
+	.suite_exit = unmapped_suite_exit,
 	.init = unmapped_kunit_init,
 	.test_cases = unmapped_test_cases,
 };

@@ -46,7 +46,7 @@
  *    fill the hole. That is for the owner of a page to ask for, and memory off
  *    the direct map can't be shared with a hypervisor that way.)
  *  - the page table it is in can't go away: collapse_pud_page() wants all 512
- *    entries present, and memory hot-remove keeps a table of the direct map as
+ *    entries present (and nobody touches the table after the store), and memory hot-remove keeps a table of the direct map as
  *    long as the 1 GiB has online memory, see direct_map_table_in_use().
  *
  * Two callers can prepare blocks of one 1 GiB entry at the same time. Both bring
@@ -71,15 +71,22 @@
  * the DirectMap lines say how finely the direct map is divided, their sum is the
  * memory that it was made for, and remap can't take the lock that protects them.
  *
- * 1 GiB entries are split here and not mended.
+ * 1 GiB entries
+ * -------------
+ * They are split here, and mended when all that they were split into is there
+ * again. Who walks page tables without a lock may be in the table of 2 MiB
+ * entries then: it is freed when no CPU has interrupts off since before, and no
+ * task has been running on without a pause since before.
  */
 #include <linux/direct_map.h>
 #include <linux/error-injection.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/mutex.h>
 #include <linux/pgalloc.h>
 #include <linux/pgtable.h>
+#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 
 #include <asm/sections.h>
@@ -338,6 +345,84 @@ bool arch_direct_map_block_mapped(const struct page *block)
 
 	/* No PMD: a 1 GiB entry */
 	return !pmd || !pmd_none(READ_ONCE(*pmd));
+}
+
+/**
+ * arch_direct_map_block_split - can this pageblock be unmapped by itself?
+ * @block: first page of the pageblock
+ *
+ * A hint: the answer can be out of date before it is given.
+ *
+ * Context: Any.
+ * Return: false if something larger must be split first.
+ */
+bool arch_direct_map_block_split(const struct page *block)
+{
+	pud_t *pud = direct_map_pud(block_addr(block));
+
+	return pud && !pud_leaf(READ_ONCE(*pud));
+}
+
+/*
+ * Is it worth while to lock everybody out? The tables looked at can't go away:
+ * memory hotplug is locked out, and only arch_direct_map_mend() frees others.
+ */
+static bool direct_map_gib_whole(unsigned long addr)
+{
+	pud_t *pudp = direct_map_pud(addr), pud;
+	pmd_t *pmd, first;
+
+	if (!pudp)
+		return false;
+	pud = READ_ONCE(*pudp);
+	if (!pud_present(pud) || pud_leaf(pud))
+		return false;
+
+	pmd = pmd_offset(&pud, addr & PUD_MASK);
+	first = READ_ONCE(pmd[0]);
+	for (int i = 1; i < PTRS_PER_PMD; i++) {
+		if (pmd_val(READ_ONCE(pmd[i])) != pmd_val(first) + i * PMD_SIZE)
+			return false;
+	}
+	return pmd_leaf(first);
+}
+
+/**
+ * arch_direct_map_mend - make one 1 GiB entry out of 2 MiB entries again
+ * @start_pfn: where to begin to look
+ * @end_pfn: where to stop
+ *
+ * Costs one shootdown, and the time until no other CPU can be in the page table
+ * that becomes free.
+ *
+ * Context: Process context, get_online_mems() held. Sleeps long.
+ * Return: true if an entry was mended; there may be more.
+ */
+bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
+{
+	static DEFINE_MUTEX(mend_lock);
+	struct ptdesc *table = NULL;
+	unsigned long pfn;
+
+	if (!direct_gbpages)
+		return false;
+
+	guard(mutex)(&mend_lock);
+	for (pfn = ALIGN_DOWN(start_pfn, PUD_SIZE >> PAGE_SHIFT);
+	     pfn < end_pfn && !table; pfn += PUD_SIZE >> PAGE_SHIFT) {
+		unsigned long addr = (unsigned long)__va(PFN_PHYS(pfn));
+
+		if (direct_map_gib_whole(addr))
+			table = collapse_direct_map_1g(addr);
+		cond_resched();
+	}
+	if (!table)
+		return false;
+
+	/* The shootdown saw to those with interrupts off, this to the others */
+	synchronize_rcu_tasks();
+	pagetable_dtor_free(table);
+	return true;
 }
 
 #ifdef CONFIG_MEMORY_HOTPLUG

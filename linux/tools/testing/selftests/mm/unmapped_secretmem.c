@@ -8,189 +8,33 @@
  * measures was on.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-
-#ifndef __NR_memfd_secret
-#define __NR_memfd_secret	447
-#endif
-
-#define KiB			1024UL
-#define MiB			(1024 * KiB)
-#define BLOCK_SIZE		(2 * MiB)
-#define PATTERN			0x5ec2e7c0ffee5ec2UL
-
-/* A field of a file of "name value" lines, or -1. */
-static long field(const char *path, const char *name)
-{
-	size_t len = strlen(name);
-	char line[256];
-	long value = -1;
-	FILE *f = fopen(path, "r");
-
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, name, len) && strchr(" :\t", line[len])) {
-			value = strtol(line + len + 1, NULL, 10);
-			break;
-		}
-	}
-	fclose(f);
-	return value;
-}
-
-static long read_vmstat(const char *name)
-{
-	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
-
-	/* Fold the per-CPU differences in: events are exact without */
-	if (fd >= 0) {
-		if (write(fd, "1", 1) != 1)
-			perror("stat_refresh");
-		close(fd);
-	}
-	return field("/proc/vmstat", name);
-}
-
-static long read_meminfo(const char *name)
-{
-	return field("/proc/meminfo", name);
-}
-
-/*
- * Free memory in KiB, MemFree and what is on per-CPU lists: how much these hold
- * is up to what a CPU did last.
- */
-static long read_free(void)
-{
-	long pages = 0, count;
-	char line[256];
-	FILE *f = fopen("/proc/zoneinfo", "r");
-
-	if (!f)
-		return -1;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, " count: %ld", &count) == 1)
-			pages += count;
-	}
-	fclose(f);
-	return read_meminfo("MemFree") + pages * 4;
-}
-
-/* Unmapped pageblocks, free or in use. */
-static long unmapped_blocks(void)
-{
-	return read_vmstat("nr_unmapped") / (long)(BLOCK_SIZE / 4096);
-}
-
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static void *secret_map(size_t size)
-{
-	int fd = syscall(__NR_memfd_secret, 0);
-	void *mem;
-
-	if (fd < 0)
-		return MAP_FAILED;
-	if (ftruncate(fd, size)) {
-		close(fd);
-		return MAP_FAILED;
-	}
-	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	return mem;
-}
-
-static void touch(void *mem, size_t size, uint64_t value)
-{
-	size_t page = sysconf(_SC_PAGESIZE);
-
-	for (size_t off = 0; off < size; off += page)
-		__atomic_store_n((uint64_t *)((char *)mem + off), value,
-				 __ATOMIC_RELAXED);
-}
-
-static bool all_zero(const void *mem, size_t size)
-{
-	const uint64_t *word = mem;
-
-	for (size_t i = 0; i < size / sizeof(*word); i++) {
-		if (word[i])
-			return false;
-	}
-	return true;
-}
-
-/* Wait until what was freed is free: the dirty queue, deferred work. */
-static void settle(void)
-{
-	for (int i = 0; i < 50; i++) {
-		struct timespec ts = { .tv_nsec = 20 * 1000 * 1000 };
-
-		nanosleep(&ts, NULL);
-		if (i > 5 && !read_vmstat("nr_unmapped_dirty"))
-			break;
-	}
-}
-
-/* Was the kernel told to do what excludes the feature? */
-static bool excluded(void)
-{
-	char line[4096] = "";
-	FILE *f = fopen("/proc/cmdline", "r");
-
-	if (!f)
-		return false;
-	if (!fgets(line, sizeof(line), f))
-		line[0] = '\0';
-	fclose(f);
-	return strstr(line, "page_poison=1") || strstr(line, "debug_pagealloc=on");
-}
+#include "unmapped_util.h"
 
 FIXTURE(unmapped)
 {
-	int unused;
+	long pool_blocks;
 };
 
 FIXTURE_SETUP(unmapped)
 {
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	const char *missing = unmapped_missing();
 	void *mem;
-	int fd;
 
-	if (read_vmstat("nr_unmapped") < 0)
-		SKIP(return, "no page allocation off the direct map in this kernel");
-	fd = syscall(__NR_memfd_secret, 0);
-	if (fd < 0)
-		SKIP(return, "no memfd_secret(2): %s", strerror(errno));
-	close(fd);
-	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
-		SKIP(return, "cannot raise RLIMIT_MEMLOCK: %s", strerror(errno));
+	if (missing)
+		SKIP(return, "%s", missing);
 	pin(0);
+	self->pool_blocks = set_pool_blocks(0);
 
 	/* It must be on, or off for a reason: never silently */
 	mem = secret_map(4096);
@@ -206,6 +50,7 @@ FIXTURE_SETUP(unmapped)
 
 FIXTURE_TEARDOWN(unmapped)
 {
+	set_pool_blocks(self->pool_blocks);
 }
 
 /* P1, P2: 64 MiB cost a shootdown per block and split nothing small. */
@@ -258,6 +103,58 @@ TEST_F(unmapped, warm_pool)
 	touch(mem, size, PATTERN);
 	EXPECT_EQ(read_vmstat("unmapped_flip_unmap"), flips);
 	munmap(mem, size);
+}
+
+/* Is there a state for which @what holds within that many seconds? */
+#define WAIT_FOR(what, seconds)					\
+({								\
+	int left = (seconds) * 10;				\
+								\
+	while (!(what) && --left)				\
+		sleep_ms(100);					\
+	(what);							\
+})
+
+/*
+ * As long as there is demand, blocks are unmapped before somebody needs them, and
+ * several for one shootdown. When there is none, the direct map is put together
+ * again.
+ */
+TEST_F_TIMEOUT(unmapped, pool, 300)
+{
+	const long pages = BLOCK_SIZE / 4096, blocks = 8;
+	long large = read_meminfo("DirectMap1G");
+	long flips, shootdowns;
+	char *mem;
+
+	/* What the other tests left is let go */
+	ASSERT_TRUE(WAIT_FOR(!read_vmstat("nr_unmapped"), 150));
+	sleep(6);
+	large = read_meminfo("DirectMap1G");
+
+	if (read_vmstat("nr_free_pages_blocks") < 8 * blocks * pages)
+		SKIP(return, "too few free pageblocks for a pool");
+	flips = read_vmstat("unmapped_flip_unmap");
+	shootdowns = read_vmstat("unmapped_shootdown");
+	set_pool_blocks(blocks);
+	mem = secret_map(BLOCK_SIZE);
+	ASSERT_NE(mem, MAP_FAILED);
+	touch(mem, 4096, PATTERN);
+	/* Less on a machine of which 8 blocks are more than 1/64 */
+	EXPECT_TRUE(WAIT_FOR(read_vmstat("nr_free_unmapped_whole") >= 6 * pages, 10));
+	flips = read_vmstat("unmapped_flip_unmap") - flips;
+	shootdowns = read_vmstat("unmapped_shootdown") - shootdowns;
+	TH_LOG("%ld blocks unmapped by %ld shootdowns", flips, shootdowns);
+	EXPECT_GE(flips, 7);
+	EXPECT_LE(shootdowns, 3);
+
+	flips = read_vmstat("unmapped_flip_unmap");
+	touch(mem, BLOCK_SIZE, PATTERN);
+	munmap(mem, BLOCK_SIZE);
+	set_pool_blocks(0);
+
+	EXPECT_TRUE(WAIT_FOR(!read_vmstat("nr_unmapped"), 60));
+	EXPECT_TRUE(WAIT_FOR(read_meminfo("DirectMap1G") >= large, 30));
 }
 
 /* S2, S4: a page is zero when it is had, though it was not when it was freed. */
@@ -388,28 +285,6 @@ TEST_F(unmapped, memlock_limit)
 	EXPECT_EQ(WTERMSIG(status), SIGBUS);
 }
 
-/* What the watermarks keep from us, with room for per-CPU lists: MiB. */
-#define LEAVE_FREE	160L
-
-/* Take memory with ordinary pages until LEAVE_FREE is left. */
-static char *take_all(size_t *taken)
-{
-	const size_t chunk = 4 * MiB;
-	size_t size = read_meminfo("MemFree") * KiB;
-	char *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	*taken = 0;
-	if (mem == MAP_FAILED)
-		return NULL;
-	madvise(mem, size, MADV_NOHUGEPAGE);
-	while (*taken + chunk <= size && read_meminfo("MemFree") > LEAVE_FREE * 1024) {
-		touch(mem + *taken, chunk, PATTERN);
-		*taken += chunk;
-	}
-	return mem;
-}
-
 /* L1: four processes at a time, ten times: nothing is lost, all comes back. */
 TEST_F_TIMEOUT(unmapped, fill_and_free, 900)
 {
@@ -483,13 +358,15 @@ TEST_F_TIMEOUT(unmapped, compacts_for_a_block, 300)
 	long isolated = read_vmstat("compact_isolated");
 	long wakes = read_vmstat("compact_daemon_wake");
 	long kills = read_vmstat("oom_kill");
+	long proactiveness;
 	void *secret;
 	char *mem;
 
 	if (read_meminfo("MemTotal") < 1536 * 1024)
 		SKIP(return, "needs 1.5 GiB for a few blocks to be made for sure");
 
-	/* One page in two free, everywhere */
+	/* One page in two free, everywhere, and nobody who mends that by himself */
+	proactiveness = set_sysctl("compaction_proactiveness", 0);
 	mem = take_all(&size);
 	ASSERT_NE(mem, NULL);
 	for (off = 0; off < size; off += 2 * page)
@@ -508,6 +385,7 @@ TEST_F_TIMEOUT(unmapped, compacts_for_a_block, 300)
 	EXPECT_GT(stalls + wakes, 0);
 	EXPECT_GT(isolated, 0);
 	EXPECT_EQ(read_vmstat("oom_kill"), kills);
+	set_sysctl("compaction_proactiveness", proactiveness);
 	munmap(secret, secret_size);
 	munmap(mem, size);
 }

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Secret memory when memory is short or in pieces.
+ *
+ *   pressure rounds [N]	90 % of memory as secret memory, given back, then
+ *				90 % as anonymous memory, N times (20). Nobody may be
+ *				killed, no allocation may fail, and at the end the
+ *				direct map is in pieces as large as before.
+ *   pressure blocks [MIB]	half of the pages of all of memory are in use, drawn
+ *				page by page, so that no pageblock is free. MIB (256) of secret memory are
+ *				asked for, and then more than there is: that must
+ *				fail without anybody being killed. On a kernel that
+ *				takes single pages off the direct map, only the
+ *				first, for its time.
+ *
+ * Exit 0: it was so. 4: this kernel has no secret memory off whole blocks.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef __NR_memfd_secret
+#define __NR_memfd_secret 447
+#endif
+
+#define PAGE		4096UL
+#define KIB		1024UL
+#define MIB		(1024 * KIB)
+#define SKIP		4
+/* KiB: above the watermarks, which khugepaged raises to some 45 MiB */
+#define LEAVE_FREE	(80 * 1024)
+/* As long as a worker may take to put the direct map together again */
+#define MEND_SECONDS	240
+
+static int failures;
+
+static void die(const char *what)
+{
+	printf("error: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void claim(bool held, const char *what)
+{
+	printf("%s: %s\n", held ? "held" : "MISSED", what);
+	fflush(stdout);
+	failures += !held;
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* A line "NAME VALUE" of a file, or -1. */
+static long field(const char *file, const char *name)
+{
+	size_t len = strlen(name);
+	char line[256];
+	long value = -1;
+	FILE *f = fopen(file, "r");
+
+	if (!f)
+		die(file);
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, name, len) && strchr(" :\t", line[len])) {
+			value = strtol(line + len + 1, NULL, 10);
+			break;
+		}
+	}
+	fclose(f);
+	return value;
+}
+
+static long vmstat(const char *name)
+{
+	return field("/proc/vmstat", name);
+}
+
+static long meminfo(const char *name)
+{
+	return field("/proc/meminfo", name);
+}
+
+static int kmsg_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+
+	if (fd < 0 || lseek(fd, 0, SEEK_END) < 0)
+		die("/dev/kmsg");
+	return fd;
+}
+
+/* Did the kernel complain of want of memory since kmsg_open()? */
+static bool kmsg_complains(int fd)
+{
+	char record[8192];
+	bool found = false;
+	ssize_t n;
+
+	while ((n = read(fd, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
+		if (n <= 0)
+			continue;
+		record[n] = 0;
+		if (strstr(record, "page allocation failure") ||
+		    strstr(record, "Out of memory") || strstr(record, "WARNING:")) {
+			printf("kernel: %s", record);
+			found = true;
+		}
+	}
+	return found;
+}
+
+static void *secret_map(size_t size)
+{
+	int fd = syscall(__NR_memfd_secret, 0);
+	void *mem;
+
+	if (fd < 0)
+		die("memfd_secret");
+	if (ftruncate(fd, size))
+		die("ftruncate");
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		die("mmap");
+	close(fd);
+	return mem;
+}
+
+static void *anon_map(size_t size)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (mem == MAP_FAILED)
+		die("mmap");
+	madvise(mem, size, MADV_NOHUGEPAGE);
+	return mem;
+}
+
+static sigjmp_buf out_of_memory;
+
+static void sigbus(int sig)
+{
+	(void)sig;
+	siglongjmp(out_of_memory, 1);
+}
+
+/* Touch page by page until there is no more; how many bytes were had. */
+static size_t touch(char *mem, size_t size)
+{
+	volatile size_t off = 0;
+
+	signal(SIGBUS, sigbus);
+	if (!sigsetjmp(out_of_memory, 1)) {
+		for (; off < size; off += PAGE)
+			*(volatile char *)(mem + off) = 1;
+	}
+	signal(SIGBUS, SIG_DFL);
+	return off;
+}
+
+/* In a process of its own; whether it was all had. */
+static bool take_and_free(size_t size, bool secret)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		char *mem = secret ? secret_map(size) : anon_map(size);
+		size_t had = touch(mem, size);
+
+		if (had < size)
+			printf("%s: %zu of %zu MiB\n", secret ? "secret" : "anonymous",
+			       had / MIB, size / MIB);
+		fflush(stdout);
+		_exit(had < size);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid");
+	return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+struct direct_map {
+	long kib_4k, kib_2m;
+};
+
+static struct direct_map direct_map(void)
+{
+	return (struct direct_map) { meminfo("DirectMap4k"), meminfo("DirectMap2M") };
+}
+
+/* Within 2 % of what it was; large entries are more than they look. */
+static bool as_before(struct direct_map is, struct direct_map was)
+{
+	return is.kib_4k <= was.kib_4k * 1.02 && is.kib_2m <= was.kib_2m * 1.02;
+}
+
+static int rounds(int nr)
+{
+	long kills = vmstat("oom_kill"), unmapped = 0;
+	struct direct_map before, after;
+	bool had_all = true;
+	int kmsg = kmsg_open();
+	double start;
+
+	if (vmstat("nr_unmapped") < 0)
+		return SKIP;
+
+	/* Whoever had secret memory before has none now */
+	for (start = now(); vmstat("nr_unmapped") > 0 && now() - start < MEND_SECONDS;)
+		sleep(1);
+	before = direct_map();
+
+	start = now();
+	for (int i = 0; i < nr; i++) {
+		size_t size = meminfo("MemAvailable") / 10 * 9 * KIB / PAGE * PAGE;
+
+		had_all &= take_and_free(size, true);
+		if (vmstat("nr_unmapped") > unmapped)
+			unmapped = vmstat("nr_unmapped");
+		size = meminfo("MemAvailable") / 10 * 9 * KIB / PAGE * PAGE;
+		had_all &= take_and_free(size, false);
+	}
+	printf("%d rounds in %.1f s, up to %ld MiB unmapped after it was free\n",
+	       nr, now() - start, unmapped * 4 / 1024);
+
+	claim(unmapped > 0, "secret memory came from unmapped blocks");
+	claim(had_all, "90 % of memory was had each time");
+	claim(vmstat("oom_kill") == kills, "nobody was killed");
+	claim(!kmsg_complains(kmsg), "the kernel reported no failed allocation");
+
+	start = now();
+	do {
+		sleep(1);
+		after = direct_map();
+	} while (!as_before(after, before) && now() - start < MEND_SECONDS);
+	printf("direct map: %ld KiB by 4 KiB and %ld KiB by 2 MiB before, %ld and %ld %.0f s after\n",
+	       before.kib_4k, before.kib_2m, after.kib_4k, after.kib_2m, now() - start);
+	claim(as_before(after, before), "the direct map is in pieces as large as before");
+	return !!failures;
+}
+
+static void print_compaction(const char *when)
+{
+	char line[256];
+	FILE *f = fopen("/proc/vmstat", "r");
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "compact_", 8) || !strncmp(line, "pgmigrate", 9) ||
+		    !strncmp(line, "pgscan_direct ", 14) || !strncmp(line, "allocstall", 10) ||
+		    !strncmp(line, "nr_free", 7) || !strncmp(line, "unmapped_", 9))
+			printf("%s %s", when, line);
+	}
+	if (f)
+		fclose(f);
+}
+
+static uint64_t seed = 88172645463325252ULL;
+
+/* xorshift64 */
+static unsigned int draw(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed >> 32;
+}
+
+static int blocks(size_t mib)
+{
+	const bool whole_blocks = vmstat("nr_unmapped") >= 0;
+	long kills = vmstat("oom_kill");
+	size_t size = meminfo("MemFree") * KIB, taken = 0, had, free;
+	char *mem = anon_map(size), *secret;
+	double start;
+
+	/* Each pageblock has pages that are in use, and half of it is free */
+	while (taken + MIB <= size && meminfo("MemFree") > LEAVE_FREE) {
+		touch(mem + taken, MIB);
+		taken += MIB;
+	}
+	/*
+	 * Which ones is drawn: the free scanner of compaction looks at every 32nd
+	 * page when it finds nothing, and would find nothing in a regular pattern.
+	 */
+	if (getenv("SEED"))
+		seed = strtoull(getenv("SEED"), NULL, 0);
+	printf("seed: SEED=%llu\n", (unsigned long long)seed);
+	for (size_t off = 0; off < taken; off += PAGE) {
+		if (draw() & 1)
+			madvise(mem + off, PAGE, MADV_DONTNEED);
+	}
+
+	free = meminfo("MemFree") * KIB;
+	secret = secret_map(mib * MIB);
+	print_compaction("before");
+	start = now();
+	had = touch(secret, mib * MIB);
+	printf("fragmented: %zu of %zu MiB secret memory, with %zu MiB free, in %.2f s\n",
+	       had / MIB, mib, free / MIB, now() - start);
+	print_compaction("after");
+	claim(had == mib * MIB, "secret memory was had though no pageblock was free");
+	claim(vmstat("oom_kill") == kills, "nobody was killed for it");
+	if (!whole_blocks)
+		return !!failures;
+
+	/* All that is there is not enough */
+	munmap(secret, mib * MIB);
+	secret = secret_map(size);
+	start = now();
+	had = touch(secret, size);
+	printf("too much: %zu of %zu MiB, in %.2f s\n", had / MIB, size / MIB, now() - start);
+	claim(had < size, "more than there is could not be had");
+	claim(vmstat("oom_kill") == kills, "nobody was killed for that either");
+	return !!failures;
+}
+
+int main(int argc, char **argv)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
+		die("RLIMIT_MEMLOCK");
+	if (argc > 1 && !strcmp(argv[1], "rounds"))
+		return rounds(argc > 2 ? atoi(argv[2]) : 20);
+	if (argc > 1 && !strcmp(argv[1], "blocks"))
+		return blocks(argc > 2 ? atoi(argv[2]) : 256);
+	fprintf(stderr, "usage: pressure rounds [N] | blocks [MIB]\n");
+	return 2;
+}
