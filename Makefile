@@ -17,7 +17,7 @@ endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo fragmentation
+.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo fragmentation atomic-load
 
 help:
 	@echo 'make run                   everything from nothing, then the demonstration'
@@ -31,6 +31,7 @@ help:
 	@echo 'make check                 the series: applies, checkpatch, sparse, coccicheck, overlay'
 	@echo 'make bisect                every commit of the series builds and boots (long)'
 	@echo 'make fragmentation         a mixed load beside the stock kernel: what it does to memory'
+	@echo 'make atomic-load           GFP_ATOMIC requests while memory is secret, beside the stock kernel'
 	@echo '                           (OPTIONS="--quick --seed 7": bench/fragmentation --help)'
 	@echo 'make deps                  install the Debian packages that are missing'
 	@echo 'make source                get and unpack the pinned Linux source'
@@ -82,9 +83,10 @@ run: tree
 	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
 	@scripts/demo.sh
 
-fragmentation: tree
+# Each is a script of bench/.
+fragmentation atomic-load: tree
 	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
-	@bench/fragmentation $(OPTIONS)
+	@bench/$@ $(OPTIONS)
 
 clean:
 	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/bisect $(B)/demo $(B)/bench

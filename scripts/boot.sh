@@ -71,9 +71,23 @@ else
 	accel='-accel tcg,thread=multi'
 fi
 
+# The emulation's time stamp counter is the host's: how fast is it?
+tsc_khz()
+{
+	bin=$BUILD/tools/tsckhz
+	if [ -z "$(find "$bin" -newer "$TOP/tools/tsckhz.c" 2>/dev/null)" ]; then
+		mkdir -p "$BUILD/tools"
+		gcc -O2 -Wall -Wextra -o "$bin.$$" "$TOP/tools/tsckhz.c" && mv "$bin.$$" "$bin" || return 1
+	fi
+	"$bin"
+}
+
 # On a busy host the emulated timers are late, and a kernel that measures one
 # clock with another may wait for ever while it starts: so tell it.
 params="console=ttyS0 earlyprintk=serial,ttyS0,115200 panic=-1 no_timer_check tsc=reliable lpj=40000000"
+case $accel in
+*multi)	khz=$(tsc_khz) && params="$params tsc_early_khz=$khz" ;;
+esac
 set -- -nodefaults -no-user-config -display none -no-reboot \
 	-machine q35 -cpu "$cpu" -smp "$smp" -m "$mem" -pidfile "$pidfile" \
 	-kernel "$image" -initrd "$initrd"

@@ -7,7 +7,8 @@ usage "${1:-}" "usage: initramfs.sh TREE OUTDIR
 
 Builds TREE's test programs, static, against TREE's own headers (OUTDIR is the
 kernel's build directory) and packs them with busybox and vm/init into
-OUTDIR/initramfs.cpio.gz. The log is OUTDIR/kselftest.log."
+OUTDIR/initramfs.cpio.gz, with the modules of that kernel and of bench/, where
+it can have any. The logs are OUTDIR/kselftest.log and OUTDIR/bench.log."
 [ $# -eq 2 ] || die "usage: initramfs.sh TREE OUTDIR (--help)"
 tree=$(cd "$1" && pwd -P) out=$(cd "$2" && pwd -P)
 need_tool make gcc cpio gzip busybox bash-static
@@ -64,6 +65,18 @@ for c in "$TOP"/vm/*.c; do
 	gcc -O2 -Wall -Wextra -static -isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$c" ||
 		die "vm/$b.c does not build"
 done
+# Modules of bench/, for a kernel that was built far enough to link them.
+if grep -qx CONFIG_MODULES=y "$out/.config" && [ -s "$out/Module.symvers" ]; then
+	for dir in "$TOP"/bench/*/Kbuild; do
+		dir=${dir%/Kbuild}
+		b=$(basename "$dir")
+		make -C "$tree" O="$out" ARCH=x86_64 LOCALVERSION= M="$dir" MO="$out/bench/$b" modules \
+			>"$out/bench.log" 2>&1 ||
+			{ first_error "$out/bench.log"; die "bench/$b does not build; log: $out/bench.log"; }
+		mkdir -p "$root/lib/modules"
+		cp "$out/bench/$b/"*.ko "$root/lib/modules/" || die "bench/$b built no module"
+	done
+fi
 # Test modules, where the kernel has some.
 if [ -s "$out/modules.order" ]; then
 	mkdir -p "$root/lib/modules"

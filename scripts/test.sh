@@ -46,18 +46,15 @@ kunit()
 	kp=$1 kf=$2 ks=$3
 }
 
-n=0
-while IFS='|' read -r name kernel options params tests <&3; do
-	wanted "$name" "$@" || continue
-	n=$((n + 1))
+# row NAME KERNEL OPTIONS PARAMS TESTS: boot it, count, say what is worth saying
+row()
+{
+	name=$1 kernel=$2 options=$3 params=$4 tests=$5
 	dir=$out/$name
-	rm -rf "$dir"
-	mkdir -p "$dir"
 	kdir=$BUILD/kernel-$kernel
 	tree=$BUILD/linux
 	[ "$kernel" != stock ] || tree=$BUILD/source/linux
 	image=$kdir/arch/x86/boot/bzImage
-	[ -f "$image" ] || die "no kernel $kernel: run 'make kernel CONFIG=$kernel'"
 
 	with_kunit=
 	run=
@@ -82,13 +79,57 @@ EOF
 	fi
 	# What the kernel itself reported is a failure of its own.
 	[ "$rc" -eq 0 ] || f=$((f + 1))
-	say "$name: $p passed, $f failed, $s skipped"
-	[ ! -f "$dir/kunit.lines" ] || cat "$dir/kunit.lines"
-	sed '$d' "$dir/counts"
-	[ "$rc" -eq 0 ] || sed 's/^/  /' "$dir/boot.log"
-	[ "$f" -eq 0 ] || say "  logs: $dir"
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	{
+		say "$name: $p passed, $f failed, $s skipped"
+		[ ! -f "$dir/kunit.lines" ] || cat "$dir/kunit.lines"
+		sed '$d' "$dir/counts"
+		[ "$rc" -eq 0 ] || sed 's/^/  /' "$dir/boot.log"
+		[ "$f" -eq 0 ] || say "  logs: $dir"
+	} >"$dir/report"
+	cat "$dir/report"
+	say "$p $f $s" >"$dir/sum"
+}
+
+# Rows that nobody has begun yet, one after the other. A machine keeps less than
+# two processors busy most of the time, so two of these run side by side.
+rows_one_by_one()
+{
+	while IFS='|' read -r name kernel options params tests <&3; do
+		mkdir "$out/$name/begun" 2>/dev/null || continue
+		row "$name" "$kernel" "$options" "$params" "$tests"
+	done 3<"$todo"
+}
+
+n=0
+todo=$out/todo
+: >"$todo"
+while IFS='|' read -r name kernel rest <&3; do
+	wanted "$name" "$@" || continue
+	n=$((n + 1))
+	rm -rf "${out:?}/$name"
+	mkdir -p "$out/$name"
+	say "$name|$kernel|$rest" >>"$todo"
+	[ -f "$BUILD/kernel-$kernel/arch/x86/boot/bzImage" ] ||
+		die "no kernel $kernel: run 'make kernel CONFIG=$kernel'"
 done 3<"$rows"
+workers=$(nproc)
+[ "$workers" -lt 2 ] || workers=2
+pids=
+for _ in $(seq "$workers"); do
+	rows_one_by_one &
+	pids="$pids $!"
+done
+# shellcheck disable=SC2064,SC2086
+trap "kill $pids 2>/dev/null; wait; exit 130" INT TERM HUP
+# shellcheck disable=SC2086
+wait $pids || :
+trap - INT TERM HUP
+while IFS='|' read -r name rest <&3; do
+	# A row that did not come to its end is a failure.
+	p=0 f=1 s=0
+	[ ! -f "$out/$name/sum" ] || read -r p f s <"$out/$name/sum"
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+done 3<"$todo"
 [ "$n" -gt 0 ] || die "vm/tests.list has no such row"
 say "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
