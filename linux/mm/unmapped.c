@@ -29,7 +29,6 @@
 #include <linux/mutex.h>
 #include <linux/page-isolation.h>
 #include <linux/poison.h>
-#include <linux/sched/mm.h>
 #include <linux/unmapped.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
@@ -105,7 +104,6 @@ static inline unsigned int unmapped_flip_order(unsigned int order)
  * unmapped_prepare_blocks - what comes before blocks are unmapped
  * @page: the blocks, which the caller took off the free lists
  * @order: their order
- * @gfp: the scopes of it (__GFP_IO, __GFP_FS) are obeyed
  *
  * Everything that can fail or sleep for long, done while the blocks are still
  * mapped: check their entries, split 1 GiB entries, erase the contents.
@@ -114,22 +112,14 @@ static inline unsigned int unmapped_flip_order(unsigned int order)
  * Return: 0; -ENOMEM without a page table for a split; other errors mean that
  *	these blocks cannot be unmapped.
  */
-int unmapped_prepare_blocks(struct page *page, unsigned int order, gfp_t gfp)
+int unmapped_prepare_blocks(struct page *page, unsigned int order)
 {
 	const unsigned long nr_pages = 1UL << order;
-	unsigned int memalloc_flags = 0;
 	unsigned long i;
 	int err = 0;
 
-	/* The page table that a split needs is allocated as the request is */
-	if (!(gfp & __GFP_IO))
-		memalloc_flags = PF_MEMALLOC_NOIO;
-	else if (!(gfp & __GFP_FS))
-		memalloc_flags = PF_MEMALLOC_NOFS;
-	memalloc_flags = memalloc_flags_save(memalloc_flags);
 	for (i = 0; i < nr_pages && !err; i += pageblock_nr_pages)
 		err = arch_direct_map_block_prepare(page + i);
-	memalloc_flags_restore(memalloc_flags);
 	if (err)
 		return err;
 
@@ -172,14 +162,13 @@ static void unmapped_remap_blocks(struct page *page, unsigned long nr_pages)
  * Unmap blocks that the caller took off the free lists. All of them or, on
  * error, none.
  */
-static int unmapped_unmap_blocks(struct page *page, unsigned int order,
-				 gfp_t gfp)
+static int unmapped_unmap_blocks(struct page *page, unsigned int order)
 {
 	const unsigned long nr_pages = 1UL << order;
 	unsigned long i;
 	int err;
 
-	err = unmapped_prepare_blocks(page, order, gfp);
+	err = unmapped_prepare_blocks(page, order);
 	if (err)
 		return err;
 
@@ -240,18 +229,16 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
 		if (!block)
 			break;
 
-		err = unmapped_unmap_blocks(block, flip_order, gfp);
+		err = unmapped_unmap_blocks(block, flip_order);
 		if (err) {
 			bad[nr_bad++] = block;
 		} else {
 			/* NULL: isolated meanwhile, mapped and free again */
 			page = expand_unmapped_blocks(zone, block, order,
 						      flip_order);
-			if (page) {
+			if (page)
 				count_vm_events(UNMAPPED_FLIP_UNMAP,
 						1 << (flip_order - pageblock_order));
-				unmapped_pool_look(zone);
-			}
 		}
 		if (!page)
 			count_vm_event(UNMAPPED_FLIP_FAIL);
@@ -263,6 +250,8 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
 		putback_free_blocks(zone, bad[--nr_bad], flip_order);
 
 	mutex_unlock(&zone->unmapped_pool.flip_lock);
+	/* There is a block to let go of some day, or a split to mend */
+	unmapped_pool_look(zone);
 	return page;
 }
 

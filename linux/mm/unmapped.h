@@ -28,7 +28,7 @@ unsigned long unmapped_erase_folios(const struct folio_batch *folios,
 bool unmapped_drain_dirty(void);
 
 /* mm/unmapped_pool.c */
-void unmapped_pool_used(struct zone *zone);
+void unmapped_pool_used(struct zone *zone, gfp_t gfp);
 void unmapped_pool_look(struct zone *zone);
 void unmapped_pool_remapped(struct zone *zone);
 void unmapped_pool_pressure(struct zone *zone);
@@ -36,7 +36,7 @@ void unmapped_zone_init(struct zone *zone);
 int unmapped_pool_init(void);
 
 /* What mm/unmapped_pool.c needs of mm/unmapped.c */
-int unmapped_prepare_blocks(struct page *page, unsigned int order, gfp_t gfp);
+int unmapped_prepare_blocks(struct page *page, unsigned int order);
 int unmapped_unmap_one(struct page *block);
 
 /* What these need of the page allocator, see mm/page_alloc.c. */
@@ -98,7 +98,7 @@ static inline bool unmapped_drain_dirty(void)
 	return false;
 }
 
-static inline void unmapped_pool_used(struct zone *zone)
+static inline void unmapped_pool_used(struct zone *zone, gfp_t gfp)
 {
 }
 

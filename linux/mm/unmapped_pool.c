@@ -45,7 +45,6 @@ unsigned int sysctl_unmapped_pool_blocks __read_mostly = 8;
 /* Bits of unmapped_pool::flags */
 enum {
 	UNMAPPED_POOL_WOKEN,	/* somebody woke the worker already */
-	UNMAPPED_POOL_DRAINED,	/* per-CPU lists were drained since the last request */
 	UNMAPPED_POOL_MEND,	/* blocks were remapped since the last look */
 };
 
@@ -93,12 +92,13 @@ static bool unmapped_pool_pressed(struct zone *zone)
 /**
  * unmapped_pool_used - note that there is demand for unmapped memory
  * @zone: the zone that was asked
+ * @gfp: flags of the request; without __GFP_KSWAPD_RECLAIM, nobody is woken
  *
  * Wakes the worker when the pool is half empty.
  *
  * Context: any but NMI, no zone lock held.
  */
-void unmapped_pool_used(struct zone *zone)
+void unmapped_pool_used(struct zone *zone, gfp_t gfp)
 {
 	struct unmapped_pool *pool = &zone->unmapped_pool;
 	unsigned long now = jiffies, target;
@@ -107,7 +107,8 @@ void unmapped_pool_used(struct zone *zone)
 	if (READ_ONCE(pool->last_used) != now)
 		WRITE_ONCE(pool->last_used, now);
 
-	if (test_bit(UNMAPPED_POOL_WOKEN, &pool->flags))
+	if (!(gfp & __GFP_KSWAPD_RECLAIM) ||
+	    test_bit(UNMAPPED_POOL_WOKEN, &pool->flags))
 		return;
 	target = unmapped_pool_target(zone);
 	if (!target || unmapped_pool_blocks(zone) * 2 > target)
@@ -166,6 +167,7 @@ static unsigned int unmapped_pool_fill_batch(struct zone *zone, unsigned int nr)
 	struct page *blocks[UNMAPPED_POOL_BATCH], *bad[UNMAPPED_POOL_BATCH];
 	unsigned int i, nr_blocks = 0, nr_bad = 0, nr_added = 0;
 	struct page *block, *first = NULL, *last = NULL;
+	int err;
 
 	for (i = 0; i < min(nr, UNMAPPED_POOL_BATCH); i++) {
 		block = take_free_blocks(zone, pageblock_order, zone_idx(zone),
@@ -173,9 +175,13 @@ static unsigned int unmapped_pool_fill_batch(struct zone *zone, unsigned int nr)
 		if (!block)
 			break;
 
-		if (unmapped_prepare_blocks(block, pageblock_order, GFP_KERNEL) ||
-		    unmapped_unmap_one(block)) {
+		err = unmapped_prepare_blocks(block, pageblock_order);
+		if (!err)
+			err = unmapped_unmap_one(block);
+		if (err) {
 			bad[nr_bad++] = block;
+			if (err == -ENOMEM)
+				break;
 			continue;
 		}
 
@@ -219,17 +225,34 @@ static bool unmapped_pool_fill(struct zone *zone)
 	}
 }
 
+/* Pages on per-CPU lists keep their blocks from being whole. */
+static bool unmapped_pool_on_pcp(struct zone *zone)
+{
+	int cpu, i;
+
+	for_each_online_cpu(cpu) {
+		struct per_cpu_pages *pcp = per_cpu_ptr(zone->per_cpu_pageset, cpu);
+
+		/* Without the lock of the list it is a hint */
+		for (i = PCP_UNMAPPED_FIRST; i < NR_PCP_LISTS; i++) {
+			if (!list_empty(&pcp->lists[i]))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* Let go of half of the pool, or of what is left of it. */
 static void unmapped_pool_shrink(struct zone *zone)
 {
-	struct unmapped_pool *pool = &zone->unmapped_pool;
 	unsigned long nr;
 
-	/* Pages on per-CPU lists keep their blocks from being whole */
-	if (!test_and_set_bit(UNMAPPED_POOL_DRAINED, &pool->flags)) {
-		unmapped_drain_dirty();
+	unmapped_drain_dirty();
+	/* A zone that has lost its memory loses its per-CPU lists, too */
+	get_online_mems();
+	if (populated_zone(zone) && unmapped_pool_on_pcp(zone))
 		drain_all_pages(zone);
-	}
+	put_online_mems();
 
 	nr = unmapped_pool_blocks(zone);
 	nr = max(nr / 2, min(nr, UNMAPPED_POOL_BATCH));
@@ -245,19 +268,20 @@ static void unmapped_pool_shrink(struct zone *zone)
 
 /*
  * Blocks are back in the direct map: see if their neighbours are, too. One large
- * entry each time, as each costs a shootdown and may be needed in pieces again.
+ * entry each time, and none while there is demand, as each costs a shootdown and
+ * may be needed in pieces again.
  */
 static void unmapped_pool_mend(struct zone *zone)
 {
 	struct unmapped_pool *pool = &zone->unmapped_pool;
 
-	if (!test_and_clear_bit(UNMAPPED_POOL_MEND, &pool->flags))
+	/* It would be split again, and whoever needs the pool has to wait */
+	if (unmapped_pool_demand(zone) ||
+	    !test_and_clear_bit(UNMAPPED_POOL_MEND, &pool->flags))
 		return;
 
-	get_online_mems();
 	if (arch_direct_map_mend(zone->zone_start_pfn, zone_end_pfn(zone)))
 		set_bit(UNMAPPED_POOL_MEND, &pool->flags);
-	put_online_mems();
 }
 
 static void unmapped_pool_work_fn(struct work_struct *work)
@@ -267,7 +291,6 @@ static void unmapped_pool_work_fn(struct work_struct *work)
 	struct zone *zone = container_of(pool, struct zone, unmapped_pool);
 
 	if (unmapped_pool_demand(zone)) {
-		clear_bit(UNMAPPED_POOL_DRAINED, &pool->flags);
 		if (!unmapped_pool_fill(zone)) {
 			/* Still woken: requests need not do it meanwhile */
 			queue_delayed_work(unmapped_pool_wq, &pool->work,
@@ -296,6 +319,10 @@ static void unmapped_pool_work_fn(struct work_struct *work)
 void __meminit unmapped_zone_init(struct zone *zone)
 {
 	struct unmapped_pool *pool = &zone->unmapped_pool;
+
+	/* A node that comes back: its work may be pending, and does no harm */
+	if (pool->work.work.func)
+		return;
 
 	mutex_init(&pool->flip_lock);
 	INIT_DELAYED_WORK(&pool->work, unmapped_pool_work_fn);

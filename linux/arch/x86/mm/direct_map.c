@@ -46,8 +46,9 @@
  *    fill the hole. That is for the owner of a page to ask for, and memory off
  *    the direct map can't be shared with a hypervisor that way.)
  *  - the page table it is in can't go away: collapse_pud_page() wants all 512
- *    entries present (and nobody touches the table after the store), and memory hot-remove keeps a table of the direct map as
- *    long as the 1 GiB has online memory, see direct_map_table_in_use().
+ *    entries present, and the store that makes them so is the last access to the
+ *    table; memory hot-remove keeps a table of the direct map as long as the
+ *    1 GiB has online memory, see direct_map_table_in_use().
  *
  * Two callers can prepare blocks of one 1 GiB entry at the same time. Both bring
  * a page table, one of them is used.
@@ -75,12 +76,13 @@
  * -------------
  * They are split here, and mended when all that they were split into is there
  * again. Who walks page tables without a lock may be in the table of 2 MiB
- * entries then: it is freed when no CPU has interrupts off since before, and no
- * task has been running on without a pause since before.
+ * entries then: it is freed after a grace period of RCU tasks, when every task
+ * has given up its CPU since, and every CPU has had interrupts on.
  */
 #include <linux/direct_map.h>
 #include <linux/error-injection.h>
 #include <linux/gfp.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/mutex.h>
@@ -171,14 +173,14 @@ bool arch_direct_map_can_flip(void)
 }
 
 /*
- * One ordinary page for a table of 2 MiB entries. The caller is in the middle of
- * an allocation and passes over the block if there is no page: don't try hard.
+ * One ordinary page for a table of 2 MiB entries. No reclaim: the caller is in the
+ * middle of an allocation, and may hold a lock that NOFS and NOIO requests take.
  */
 static noinline pte_t *direct_map_alloc_table(void)
 {
 	struct ptdesc *ptdesc;
 
-	ptdesc = pagetable_alloc(GFP_PGTABLE_KERNEL | __GFP_NORETRY |
+	ptdesc = pagetable_alloc((GFP_PGTABLE_KERNEL & ~__GFP_DIRECT_RECLAIM) |
 				 __GFP_NOWARN, 0);
 	if (!ptdesc)
 		return NULL;
@@ -214,9 +216,7 @@ ALLOW_ERROR_INJECTION(direct_map_split_block, ERRNO);
  * shootdown for the whole 1 GiB, and checks that the block's entry is one that
  * can be taken out and put back.
  *
- * The page table comes from an ordinary allocation that makes no great effort,
- * so this is not for a context that is in reclaim already; the caller's
- * memalloc scope (NOFS, NOIO) applies.
+ * The page table comes from an ordinary allocation that does not reclaim.
  *
  * Context: Process context, interrupts on. May sleep.
  * Return: 0 if arch_direct_map_block_unmap() can be expected to succeed.
@@ -354,13 +354,16 @@ bool arch_direct_map_block_mapped(const struct page *block)
  * A hint: the answer can be out of date before it is given.
  *
  * Context: Any.
- * Return: false if something larger must be split first.
+ * Return: false if something larger must be split first, or if
+ *	   arch_direct_map_block_prepare() would pass over it.
  */
 bool arch_direct_map_block_split(const struct page *block)
 {
-	pud_t *pud = direct_map_pud(block_addr(block));
+	pmd_t *pmd = direct_map_pmd(block_addr(block));
 
-	return pud && !pud_leaf(READ_ONCE(*pud));
+	/* The table may be on its way out: see arch_direct_map_mend() */
+	return pmd && !block_has_alias(block) &&
+		pmd_val(READ_ONCE(*pmd)) == pmd_val(direct_map_block_pmd(block));
 }
 
 /*
@@ -395,7 +398,7 @@ static bool direct_map_gib_whole(unsigned long addr)
  * Costs one shootdown, and the time until no other CPU can be in the page table
  * that becomes free.
  *
- * Context: Process context, get_online_mems() held. Sleeps long.
+ * Context: Process context, without memory hotplug's lock. Sleeps long.
  * Return: true if an entry was mended; there may be more.
  */
 bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
@@ -407,7 +410,8 @@ bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
 	if (!direct_gbpages)
 		return false;
 
-	guard(mutex)(&mend_lock);
+	get_online_mems();
+	mutex_lock(&mend_lock);
 	for (pfn = ALIGN_DOWN(start_pfn, PUD_SIZE >> PAGE_SHIFT);
 	     pfn < end_pfn && !table; pfn += PUD_SIZE >> PAGE_SHIFT) {
 		unsigned long addr = (unsigned long)__va(PFN_PHYS(pfn));
@@ -416,10 +420,12 @@ bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
 			table = collapse_direct_map_1g(addr);
 		cond_resched();
 	}
+	mutex_unlock(&mend_lock);
+	put_online_mems();
 	if (!table)
 		return false;
 
-	/* The shootdown saw to those with interrupts off, this to the others */
+	/* Whoever walks it without a lock has given up the CPU after this */
 	synchronize_rcu_tasks();
 	pagetable_dtor_free(table);
 	return true;

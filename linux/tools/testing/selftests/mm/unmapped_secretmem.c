@@ -353,7 +353,7 @@ TEST_F_TIMEOUT(unmapped, fill_and_free, 900)
 TEST_F_TIMEOUT(unmapped, compacts_for_a_block, 300)
 {
 	size_t page = sysconf(_SC_PAGESIZE), size, off;
-	const size_t secret_size = (LEAVE_FREE + 12) * MiB;
+	size_t secret_size;
 	long stalls = read_vmstat("compact_stall");
 	long isolated = read_vmstat("compact_isolated");
 	long wakes = read_vmstat("compact_daemon_wake");
@@ -381,6 +381,7 @@ TEST_F_TIMEOUT(unmapped, compacts_for_a_block, 300)
 	}
 
 	/* A few blocks more than are free: not a test of how hard it tries */
+	secret_size = read_vmstat("nr_free_pages_blocks") * page + 24 * MiB;
 	secret = secret_map(secret_size);
 	ASSERT_NE(secret, MAP_FAILED);
 	touch(secret, secret_size, PATTERN);
