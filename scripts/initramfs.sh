@@ -7,8 +7,8 @@ usage "${1:-}" "usage: initramfs.sh TREE OUTDIR
 
 Builds TREE's test programs, static, against TREE's own headers (OUTDIR is the
 kernel's build directory) and packs them with busybox and vm/init into
-OUTDIR/initramfs.cpio.gz, with the modules of that kernel and of bench/, where
-it can have any. The logs are OUTDIR/kselftest.log and OUTDIR/bench.log."
+OUTDIR/initramfs.cpio.gz, with the modules of that kernel, of vm/ and of bench/,
+where it can have any. The logs are OUTDIR/kselftest.log and OUTDIR/bench.log."
 [ $# -eq 2 ] || die "usage: initramfs.sh TREE OUTDIR (--help)"
 tree=$(cd "$1" && pwd -P) out=$(cd "$2" && pwd -P)
 need_tool make gcc cpio gzip busybox bash-static
@@ -65,9 +65,9 @@ for c in "$TOP"/vm/*.c; do
 	gcc -O2 -Wall -Wextra -static -isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$c" ||
 		die "vm/$b.c does not build"
 done
-# Modules of bench/, for a kernel that was built far enough to link them.
+# Modules of vm/ and bench/, for a kernel that was built far enough to link them.
 if grep -qx CONFIG_MODULES=y "$out/.config" && [ -s "$out/Module.symvers" ]; then
-	for dir in "$TOP"/bench/*/Kbuild; do
+	for dir in "$TOP"/vm/*/Kbuild "$TOP"/bench/*/Kbuild; do
 		dir=${dir%/Kbuild}
 		b=$(basename "$dir")
 		make -C "$tree" O="$out" ARCH=x86_64 LOCALVERSION= M="$dir" MO="$out/bench/$b" modules \

@@ -4,7 +4,8 @@
  *
  *   soak [SECONDS [SEED]]	4 processes fault and free secret memory in random
  *				sizes, others anonymous memory, from time to time all
- *				that there is. Meanwhile page allocations of theirs,
+ *				that there is, and one makes requests with each GFP
+ *				flag (vm/flags/). Meanwhile page allocations of theirs,
  *				and the unmapping of blocks, fail one time in 100
  *				(SECONDS: 600). SEED: what all of it is drawn from.
  *
@@ -35,7 +36,9 @@
 
 #define SECRET_PROCS	4
 #define ANON_PROCS	2
-#define PROCS		(SECRET_PROCS + ANON_PROCS)
+#define FLAG_PROC	(SECRET_PROCS + ANON_PROCS)
+#define PROCS		(FLAG_PROC + 1)
+#define FLAGS_MODULE	"unmapped_flags"
 #define SLOTS		16
 #define KEEP		4	/* an area goes one time in that many */
 #define LARGEST_SHIFT	13	/* areas of up to 2^13 pages, 32 MiB */
@@ -384,6 +387,57 @@ static int anon_proc(struct proc_stats *st)
 	return 0;
 }
 
+/* Requests with each flag, made in the kernel on behalf of this process. */
+static int flag_proc(void)
+{
+	if (write_file("/proc/self/make-it-fail", "1"))
+		die("make-it-fail");
+	while (!shared->stop) {
+		/* The write itself may be made to fail */
+		write_file(DEBUGFS FLAGS_MODULE "/try", "1");
+		sleep_ms(10);
+	}
+	return 0;
+}
+
+static void flags_load(void)
+{
+	int fd = open("/lib/modules/" FLAGS_MODULE ".ko", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
+		die(FLAGS_MODULE ".ko");
+	close(fd);
+}
+
+/* What came of them; the module goes, and whatever it may hold. */
+static void judge_flags(void)
+{
+	static const char * const may_fail[] = { "atomic", "nowait", "noretry", "kernel",
+						 "retry_mayfail" };
+	FILE *f = fopen(DEBUGFS FLAGS_MODULE "/stats", "r");
+	long tries, had, wrong;
+	char name[32];
+	size_t seen = 0;
+
+	if (!f)
+		die(FLAGS_MODULE "/stats");
+	while (fscanf(f, "%31s %ld %ld %ld", name, &tries, &had, &wrong) == 4) {
+		if (!strcmp(name, "nofail")) {
+			claim(tries > 0 && !had, "nofail: refused %ld times of %ld",
+			      tries - had, tries);
+			continue;
+		}
+		for (size_t i = 0; i < sizeof(may_fail) / sizeof(*may_fail); i++)
+			seen += !strcmp(name, may_fail[i]);
+		claim(had > 0 && !wrong, "%s: %ld of %ld had, %ld of them not as they should be",
+		      name, had, tries, wrong);
+	}
+	fclose(f);
+	claim(seen == sizeof(may_fail) / sizeof(*may_fail), "each flag was tried");
+	if (syscall(SYS_delete_module, FLAGS_MODULE, 0))
+		die("cannot unload " FLAGS_MODULE);
+}
+
 /* --- the end -------------------------------------------------------------- */
 
 /* Also what the lists and the pageblocks say, in pages. */
@@ -628,6 +682,7 @@ static int soak(int seconds, uint64_t seed)
 	}
 
 	printf("again: soak %d %llu\n", seconds, (unsigned long long)seed);
+	flags_load();
 	/* What others had before is gone */
 	for (start = now(); read_vmstat("nr_unmapped") && now() - start < GONE_SECONDS;)
 		sleep_ms(500);
@@ -656,6 +711,8 @@ static int soak(int seconds, uint64_t seed)
 			die("fork");
 		if (!pids[i]) {
 			draw_from(seed, i);
+			if (i == FLAG_PROC)
+				_exit(flag_proc());
 			_exit(i < SECRET_PROCS ? secret_proc(&shared->procs[i]) :
 						 anon_proc(&shared->procs[i]));
 		}
@@ -715,6 +772,7 @@ static int soak(int seconds, uint64_t seed)
 	      "unmaps failed: %ld, of %ld", injected("fail_function"), flips + flip_fails);
 	claim(!dirty, "pages that were not zero when first touched: %lu", dirty);
 	claim(!lost, "pages that lost what was written: %lu", lost);
+	judge_flags();
 
 	judge_end(&before);
 

@@ -38,6 +38,9 @@
 #include "unmapped.h"
 #include "unmapped_zero.h"
 
+#define CREATE_TRACE_POINTS
+#include <trace/events/unmapped.h>
+
 /*
  * How many free blocks to look at before giving up on finding one that can be
  * flipped. Blocks that cannot (they hold pages whose permissions somebody
@@ -152,6 +155,20 @@ int unmapped_unmap_one(struct page *block)
 }
 ALLOW_ERROR_INJECTION(unmapped_unmap_one, ERRNO);
 
+/**
+ * unmapped_flush_blocks - make all CPUs forget blocks that were unmapped
+ * @first: the first of them
+ * @nr: blocks from there to the last; those between them may be any
+ *
+ * Context: task, interrupts on.
+ */
+void unmapped_flush_blocks(struct page *first, unsigned long nr)
+{
+	arch_direct_map_flush(first, nr);
+	count_vm_event(UNMAPPED_SHOOTDOWN);
+	trace_unmapped_shootdown(page_to_pfn(first), nr);
+}
+
 static void unmapped_remap_blocks(struct page *page, unsigned long nr_pages)
 {
 	for (unsigned long i = 0; i < nr_pages; i += pageblock_nr_pages)
@@ -178,13 +195,37 @@ static int unmapped_unmap_blocks(struct page *page, unsigned int order)
 			goto undo;
 	}
 
-	arch_direct_map_flush(page, nr_pages >> pageblock_order);
-	count_vm_event(UNMAPPED_SHOOTDOWN);
+	unmapped_flush_blocks(page, nr_pages >> pageblock_order);
 	return 0;
 
 undo:
 	unmapped_remap_blocks(page, i);
 	return err;
+}
+
+/*
+ * Unmap blocks that the caller took off the free lists, and allocate from them.
+ * Returns NULL and no error if they were isolated meanwhile: then they are
+ * mapped and free again. On error they are the caller's, as they were.
+ */
+static struct page *unmapped_flip_blocks(struct zone *zone, struct page *block,
+					 unsigned int order, int *err)
+{
+	const unsigned int flip_order = unmapped_flip_order(order);
+	const unsigned int nr_blocks = 1U << (flip_order - pageblock_order);
+	struct page *page = NULL;
+
+	*err = unmapped_unmap_blocks(block, flip_order);
+	if (!*err)
+		page = expand_unmapped_blocks(zone, block, order, flip_order);
+
+	if (page)
+		count_vm_events(UNMAPPED_FLIP_UNMAP, nr_blocks);
+	else
+		count_vm_event(UNMAPPED_FLIP_FAIL);
+	trace_unmapped_flip_unmap(page_to_pfn(block), nr_blocks,
+				  page ? 0 : *err ?: -EBUSY);
+	return page;
 }
 
 /**
@@ -229,19 +270,9 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
 		if (!block)
 			break;
 
-		err = unmapped_unmap_blocks(block, flip_order);
-		if (err) {
+		page = unmapped_flip_blocks(zone, block, order, &err);
+		if (err)
 			bad[nr_bad++] = block;
-		} else {
-			/* NULL: isolated meanwhile, mapped and free again */
-			page = expand_unmapped_blocks(zone, block, order,
-						      flip_order);
-			if (page)
-				count_vm_events(UNMAPPED_FLIP_UNMAP,
-						1 << (flip_order - pageblock_order));
-		}
-		if (!page)
-			count_vm_event(UNMAPPED_FLIP_FAIL);
 		if (err == -ENOMEM)
 			break;
 	}
@@ -251,6 +282,34 @@ struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp)
 
 	mutex_unlock(&zone->unmapped_pool.flip_lock);
 	/* There is a block to let go of some day, or a split to mend */
+	unmapped_pool_look(zone);
+	return page;
+}
+
+/**
+ * unmapped_flip_captured - unmap a block that compaction made for this request
+ * @block: what was captured: free, mapped, on no list, of the order that the
+ *	request makes compaction work for
+ * @order: order of the request
+ *
+ * Nobody else could have the block meanwhile, as they could if it was to be
+ * found on the free lists. If it cannot be flipped it goes there.
+ *
+ * Context: task, may sleep, no locks of the page allocator held, not in reclaim.
+ * Return: as unmapped_flip().
+ */
+struct page *unmapped_flip_captured(struct page *block, unsigned int order)
+{
+	struct zone *zone = page_zone(block);
+	struct page *page;
+	int err;
+
+	might_sleep();
+	VM_WARN_ON_ONCE(irqs_disabled() || (current->flags & PF_MEMALLOC));
+
+	page = unmapped_flip_blocks(zone, block, order, &err);
+	if (err)
+		putback_free_blocks(zone, block, unmapped_flip_order(order));
 	unmapped_pool_look(zone);
 	return page;
 }
@@ -273,6 +332,7 @@ void unmapped_remap_block(struct page *block)
 
 	arch_direct_map_block_remap(block);
 	__count_vm_event(UNMAPPED_FLIP_REMAP);
+	trace_unmapped_flip_remap(page_to_pfn(block));
 	unmapped_pool_remapped(zone);
 }
 
@@ -338,6 +398,7 @@ static void unmapped_free_dirty(struct llist_node *list)
 		if (poisoned)
 			continue;
 		count_vm_events(UNMAPPED_ZEROED_PAGES, 1 << order);
+		trace_unmapped_dirty_erase(page_to_pfn(page), order);
 		free_unmapped_prepared(page, order);
 		cond_resched();
 	}
@@ -413,6 +474,7 @@ bool unmapped_free_prepare(struct page *page, unsigned int order, bool tainted)
 	}
 
 	unmapped_account_dirty(page, order, true);
+	trace_unmapped_dirty_queue(page_to_pfn(page), order, tainted);
 	page->private = order;
 	if (llist_add(&page->pcp_llist, queue))
 		irq_work_queue(&unmapped_dirty_irq_work);

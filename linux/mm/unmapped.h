@@ -20,6 +20,7 @@ static inline bool gfp_unmapped(gfp_t gfp)
 
 bool unmapped_gfp_allowed(gfp_t gfp);
 struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp);
+struct page *unmapped_flip_captured(struct page *block, unsigned int order);
 void unmapped_remap_block(struct page *block);
 bool unmapped_tainted(const struct page *page, unsigned int order);
 bool unmapped_free_prepare(struct page *page, unsigned int order, bool tainted);
@@ -38,6 +39,7 @@ int unmapped_pool_init(void);
 /* What mm/unmapped_pool.c needs of mm/unmapped.c */
 int unmapped_prepare_blocks(struct page *page, unsigned int order);
 int unmapped_unmap_one(struct page *block);
+void unmapped_flush_blocks(struct page *first, unsigned long nr);
 
 /* What these need of the page allocator, see mm/page_alloc.c. */
 struct page *take_free_blocks(struct zone *zone, unsigned int order,
@@ -74,6 +76,12 @@ static inline struct page *unmapped_flip(struct zone *zone, unsigned int order,
 					 gfp_t gfp)
 {
 	return NULL;
+}
+
+static inline struct page *unmapped_flip_captured(struct page *block,
+						  unsigned int order)
+{
+	return block;
 }
 
 static inline bool unmapped_tainted(const struct page *page, unsigned int order)

@@ -21,6 +21,7 @@
 #include <linux/sysctl.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
+#include <trace/events/unmapped.h>
 
 #include "internal.h"
 #include "page_alloc.h"
@@ -192,10 +193,8 @@ static unsigned int unmapped_pool_fill_batch(struct zone *zone, unsigned int nr)
 			last = block;
 	}
 
-	if (nr_blocks) {
-		arch_direct_map_flush(first, ((last - first) >> pageblock_order) + 1);
-		count_vm_event(UNMAPPED_SHOOTDOWN);
-	}
+	if (nr_blocks)
+		unmapped_flush_blocks(first, ((last - first) >> pageblock_order) + 1);
 	for (i = 0; i < nr_blocks; i++) {
 		if (add_unmapped_block(zone, blocks[i]))
 			nr_added++;
@@ -206,6 +205,8 @@ static unsigned int unmapped_pool_fill_batch(struct zone *zone, unsigned int nr)
 	while (nr_bad)
 		putback_free_blocks(zone, bad[--nr_bad], pageblock_order);
 
+	trace_unmapped_pool(zone, nr_added, unmapped_pool_blocks(zone),
+			    unmapped_pool_target(zone));
 	return nr_added;
 }
 
@@ -257,10 +258,12 @@ static void unmapped_pool_shrink(struct zone *zone)
 	nr = unmapped_pool_blocks(zone);
 	nr = max(nr / 2, min(nr, UNMAPPED_POOL_BATCH));
 	while (nr && !unmapped_pool_demand(zone)) {
-		unsigned int batch = min(nr, UNMAPPED_POOL_BATCH);
+		unsigned int batch = min(nr, UNMAPPED_POOL_BATCH), done;
 
-		if (!remap_unmapped_blocks(zone, batch))
+		done = remap_unmapped_blocks(zone, batch);
+		if (!done)
 			break;
+		trace_unmapped_pool(zone, -(int)done, unmapped_pool_blocks(zone), 0);
 		nr -= batch;
 		cond_resched();
 	}

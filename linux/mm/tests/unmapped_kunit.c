@@ -320,9 +320,19 @@ static void unmapped_nowait(struct kunit *test)
 /* S3, L3: what no list serves, or cannot be promised, is refused. */
 static void unmapped_refuses(struct kunit *test)
 {
+	struct kunit_suppressed_warning *w;
+	static bool told;
+
 	KUNIT_EXPECT_NULL(test, alloc_page(GFP_TEST | __GFP_MOVABLE));
 	KUNIT_EXPECT_NULL(test, alloc_page(GFP_TEST | __GFP_RECLAIMABLE));
 	KUNIT_EXPECT_NULL(test, alloc_page(GFP_TEST | __GFP_NOFAIL));
+
+	/* Loudly, but once in the life of the machine */
+	w = kunit_start_suppress_warning(test);
+	KUNIT_EXPECT_NULL(test, alloc_page(GFP_KERNEL | __GFP_UNMAPPED | __GFP_NOFAIL));
+	kunit_end_suppress_warning(test, w);
+	KUNIT_EXPECT_EQ(test, kunit_suppressed_warning_count(w), told ? 0 : 1);
+	told = true;
 }
 
 /* L1: a free unmapped block is had back by whoever isolates it, and is zero. */
@@ -441,6 +451,94 @@ static void unmapped_flip_fails(struct kunit *test)
 	kunit_activate_static_stub(test, unmapped_unmap_one, fail_unmap);
 	expect_flip_fails(test, 0);
 	expect_flip_fails(test, pageblock_order);
+}
+
+static int count_unmap(struct page *block)
+{
+	fail_unmap_calls++;
+	return -ENOMEM;
+}
+
+/* How often a request tries to unmap a block before it gives up. */
+static int tries(struct kunit *test, gfp_t gfp)
+{
+	const int calls = fail_unmap_calls;
+
+	KUNIT_EXPECT_NULL(test, alloc_page(gfp | __GFP_UNMAPPED | __GFP_NOWARN));
+	return fail_unmap_calls - calls;
+}
+
+/* What the flags say of other pages, they say of unmapped ones */
+static void unmapped_gfp_flags(struct kunit *test)
+{
+	const unsigned long kills = vm_event(OOM_KILL);
+	int noretry, mayfail, kernel;
+	LIST_HEAD(taken);
+
+	kunit_activate_static_stub(test, unmapped_unmap_one, count_unmap);
+	empty_pool(test, &taken);
+
+	/* At once, whether the caller may be waited for or is important */
+	KUNIT_EXPECT_EQ(test, tries(test, GFP_NOWAIT), 0);
+	KUNIT_EXPECT_EQ(test, tries(test, GFP_ATOMIC), 0);
+	KUNIT_EXPECT_EQ(test, tries(test, __GFP_NORETRY), 0);
+
+	noretry = tries(test, GFP_KERNEL | __GFP_NORETRY);
+	mayfail = tries(test, GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+	kernel = tries(test, GFP_KERNEL);
+	kunit_info(test, "attempts: noretry %d, kernel %d, retry_mayfail %d\n",
+		   noretry, kernel, mayfail);
+
+	KUNIT_EXPECT_GT(test, noretry, 0);
+	KUNIT_EXPECT_GT(test, mayfail, noretry);
+	/* A costly request: it gives up where it is not told to go on */
+	KUNIT_EXPECT_GE(test, kernel, noretry);
+	KUNIT_EXPECT_LE(test, kernel, mayfail);
+	/* Less than what reclaims for ever */
+	KUNIT_EXPECT_LT(test, mayfail, 1000);
+
+	KUNIT_EXPECT_EQ(test, tries(test, GFP_KERNEL | __GFP_NOFAIL), 0);
+	KUNIT_EXPECT_EQ(test, vm_event(OOM_KILL), kills);
+
+	refill_pool(&taken);
+	expect_consistent(test);
+}
+
+/* What compaction captures for a request is a block for it to flip */
+static void unmapped_captured(struct kunit *test)
+{
+	struct page *block, *page = alloc_page(GFP_TEST);
+	unsigned long unmapped, shootdowns;
+	struct zone *zone;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	zone = page_zone(page);
+	__free_page(page);
+	unmapped = zone_page_state(zone, NR_UNMAPPED);
+
+	block = take_free_blocks(zone, pageblock_order, zone_idx(zone), 0);
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	kunit_activate_static_stub(test, unmapped_unmap_one, fail_unmap);
+	KUNIT_EXPECT_NULL(test, unmapped_flip_captured(block, 0));
+	kunit_deactivate_static_stub(test, unmapped_unmap_one);
+	KUNIT_EXPECT_TRUE(test, readable(block));
+	KUNIT_EXPECT_FALSE(test, page_unmapped(block));
+	KUNIT_EXPECT_EQ(test, zone_page_state(zone, NR_UNMAPPED), unmapped);
+	expect_consistent(test);
+
+	block = take_free_blocks(zone, pageblock_order, zone_idx(zone), 0);
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	shootdowns = vm_event(UNMAPPED_SHOOTDOWN);
+	page = unmapped_flip_captured(block, 0);
+	KUNIT_EXPECT_EQ(test, vm_event(UNMAPPED_SHOOTDOWN), shootdowns + 1);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_EXPECT_TRUE(test, page_unmapped(page));
+	KUNIT_EXPECT_FALSE(test, readable(page));
+	KUNIT_EXPECT_TRUE(test, is_zero(test, page, 0));
+	KUNIT_EXPECT_EQ(test, zone_page_state(zone, NR_UNMAPPED),
+			unmapped + NR_BLOCK);
+	free_frozen_pages(page, 0);
+	expect_consistent(test);
 }
 
 /* One block that cannot be flipped does not hide the others. */
@@ -768,6 +866,8 @@ static struct kunit_case unmapped_test_cases[] = {
 	KUNIT_CASE(unmapped_isolate_used_block),
 	KUNIT_CASE(unmapped_isolate_free_page),
 	KUNIT_CASE(unmapped_flip_fails),
+	KUNIT_CASE(unmapped_gfp_flags),
+	KUNIT_CASE(unmapped_captured),
 	KUNIT_CASE(unmapped_flip_tries_next),
 	KUNIT_CASE(unmapped_flip_fails_half_way),
 	KUNIT_CASE(unmapped_flip_isolated),
