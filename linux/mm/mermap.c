@@ -95,7 +95,14 @@ int mermap_mm_prepare(struct mm_struct *mm)
 }
 EXPORT_SYMBOL_GPL(mermap_mm_prepare);
 
-/* The last reference to the mm is gone. Its page tables go by themselves. */
+/**
+ * mermap_mm_destroy() - free what mermap_mm_prepare() made
+ * @mm: an mm whose last reference is gone
+ *
+ * Its page tables go by themselves.
+ *
+ * Context: any that may free per-CPU memory.
+ */
 void mermap_mm_destroy(struct mm_struct *mm)
 {
 	struct mermap_cpu __percpu *mermap = mm->mermap;

@@ -52,27 +52,43 @@
 /* Zeroing a block takes a while: give way after that many pages. */
 #define UNMAPPED_CLEAR_BATCH	32
 
+/* Can this machine take pages out of the direct map? */
 static bool unmapped_ready __ro_after_init;
+/* Set once every CPU minds the flags of freetypes */
+static bool unmapped_on __read_mostly;
 
 /**
- * unmapped_available - can this machine take pages out of the direct map?
+ * unmapped_enable - from now on, allocations with __GFP_UNMAPPED may succeed
  *
- * The answer does not change after boot. Where it is false, allocations with
- * __GFP_UNMAPPED fail.
+ * As long as no memory is unmapped, the page allocator need not look for any:
+ * whoever is going to use it says so before. There is no way back.
  *
- * Context: any, after late_initcall().
+ * Context: task, may sleep, no locks held that CPU hotplug may wait for.
+ * Return: false if this machine cannot take pages out of the direct map.
  */
-bool unmapped_available(void)
+bool unmapped_enable(void)
 {
-	return unmapped_ready;
+	if (!unmapped_ready)
+		return false;
+
+	/* Pairs with the release below: every branch is patched before */
+	if (likely(smp_load_acquire(&unmapped_on)))
+		return true;
+
+	/* A second caller waits for the first */
+	static_branch_enable(&freetype_flags_key);
+	smp_store_release(&unmapped_on, true);
+	return true;
 }
-EXPORT_SYMBOL_GPL(unmapped_available);
+EXPORT_SYMBOL_GPL(unmapped_enable);
 
 /**
  * unmapped_blocks_exist - is any memory absent from the direct map now?
  *
  * For those who cannot cope with that, such as hibernation. Racy unless the
  * caller keeps others from allocating.
+ *
+ * Return: true if some is.
  */
 bool unmapped_blocks_exist(void)
 {
@@ -85,9 +101,10 @@ bool unmapped_blocks_exist(void)
  *
  * Refuses what no free list serves (unmapped memory is not movable, nor
  * reclaimable), what cannot be promised (__GFP_NOFAIL: a flip can fail), and
- * everything on a machine that cannot flip.
+ * everything before unmapped_enable().
  *
  * Context: any.
+ * Return: true if it can.
  */
 bool unmapped_gfp_allowed(gfp_t gfp)
 {
@@ -95,7 +112,7 @@ bool unmapped_gfp_allowed(gfp_t gfp)
 				    __GFP_RECLAIMABLE), gfp))
 		return false;
 
-	return unmapped_ready;
+	return smp_load_acquire(&unmapped_on);
 }
 
 static inline unsigned int unmapped_flip_order(unsigned int order)
@@ -525,6 +542,7 @@ unsigned long unmapped_erase_folios(const struct folio_batch *folios,
  * @order: its order
  *
  * Context: any; before the page flags are cleared.
+ * Return: true if one of the pages was shown.
  */
 bool unmapped_tainted(const struct page *page, unsigned int order)
 {

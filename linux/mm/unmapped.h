@@ -30,6 +30,7 @@ bool unmapped_drain_dirty(void);
 
 /* mm/unmapped_pool.c */
 void unmapped_pool_used(struct zone *zone, gfp_t gfp);
+void unmapped_pool_demanded(struct zone *zone);
 void unmapped_pool_look(struct zone *zone);
 void unmapped_pool_remapped(struct zone *zone);
 void unmapped_pool_pressure(struct zone *zone);
@@ -107,6 +108,10 @@ static inline bool unmapped_drain_dirty(void)
 }
 
 static inline void unmapped_pool_used(struct zone *zone, gfp_t gfp)
+{
+}
+
+static inline void unmapped_pool_demanded(struct zone *zone)
 {
 }
 

@@ -91,8 +91,23 @@ static bool unmapped_pool_pressed(struct zone *zone)
 }
 
 /**
- * unmapped_pool_used - note that there is demand for unmapped memory
- * @zone: the zone that was asked
+ * unmapped_pool_demanded - note that there is demand for unmapped memory
+ * @zone: the zone that has some, or should
+ *
+ * Context: any.
+ */
+void unmapped_pool_demanded(struct zone *zone)
+{
+	unsigned long now = jiffies;
+
+	/* Racy, and no harm in it: who writes last was a moment later */
+	if (READ_ONCE(zone->unmapped_pool.last_used) != now)
+		WRITE_ONCE(zone->unmapped_pool.last_used, now);
+}
+
+/**
+ * unmapped_pool_used - note a request for unmapped memory
+ * @zone: the zone that is asked
  * @gfp: flags of the request; without __GFP_KSWAPD_RECLAIM, nobody is woken
  *
  * Wakes the worker when the pool is half empty.
@@ -102,12 +117,9 @@ static bool unmapped_pool_pressed(struct zone *zone)
 void unmapped_pool_used(struct zone *zone, gfp_t gfp)
 {
 	struct unmapped_pool *pool = &zone->unmapped_pool;
-	unsigned long now = jiffies, target;
+	unsigned long target;
 
-	/* Racy, and no harm in it: who writes last was a moment later */
-	if (READ_ONCE(pool->last_used) != now)
-		WRITE_ONCE(pool->last_used, now);
-
+	unmapped_pool_demanded(zone);
 	if (!(gfp & __GFP_KSWAPD_RECLAIM) ||
 	    test_bit(UNMAPPED_POOL_WOKEN, &pool->flags))
 		return;

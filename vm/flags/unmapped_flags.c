@@ -16,6 +16,7 @@
 #include <linux/seq_file.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/unmapped.h>
 #include <linux/vmalloc.h>
 
 /* Requests with each flag for each write */
@@ -124,6 +125,9 @@ DEFINE_SHOW_ATTRIBUTE(stats);
 
 static int __init flags_init(void)
 {
+	if (!unmapped_enable())
+		return -EOPNOTSUPP;
+
 	flags_dir = debugfs_create_dir("unmapped_flags", NULL);
 	debugfs_create_file("try", 0200, flags_dir, NULL, &try_fops);
 	debugfs_create_file("stats", 0444, flags_dir, NULL, &stats_fops);

@@ -21,6 +21,7 @@
 #include <linux/bits.h>
 #include <linux/build_bug.h>
 #include <linux/compiler.h>
+#include <linux/jump_label.h>
 
 /* Freetype flags: properties of memory that are not about mobility. */
 #define FREETYPE_UNMAPPED	BIT(0)	/* absent from the direct map */
@@ -30,17 +31,39 @@
  * @FREETYPE_NR_PLAIN: the lists of memory without flags come first, one for
  *	each migratetype
  * @FREETYPE_LIST_UNMAPPED: %MIGRATE_UNMOVABLE with %FREETYPE_UNMAPPED
- * @NR_FREETYPES: number of free lists
  */
 enum freetype_list {
 	FREETYPE_NR_PLAIN = MIGRATE_TYPES,
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
 	FREETYPE_LIST_UNMAPPED = FREETYPE_NR_PLAIN,
-	NR_FREETYPES,
-#else
-	NR_FREETYPES = FREETYPE_NR_PLAIN,
 #endif
 };
+
+/* Number of free lists */
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+#define NR_FREETYPES		(FREETYPE_LIST_UNMAPPED + 1)
+#else
+#define NR_FREETYPES		FREETYPE_NR_PLAIN
+#endif
+
+/*
+ * No memory has flags before somebody wants some that does, see
+ * unmapped_enable(): on most machines nobody ever will. Until then the page
+ * allocator costs what it did without freetypes.
+ */
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+DECLARE_STATIC_KEY_FALSE(freetype_flags_key);
+
+static __always_inline bool freetype_flags_used(void)
+{
+	return static_branch_unlikely(&freetype_flags_key);
+}
+#else
+static __always_inline bool freetype_flags_used(void)
+{
+	return false;
+}
+#endif
 
 typedef struct {
 	int list;
@@ -69,6 +92,8 @@ static __always_inline int freetype_list_index(enum migratetype mt, unsigned int
  * @list: index, below %NR_FREETYPES
  *
  * For iterating over all freetypes.
+ *
+ * Return: the freetype.
  */
 static inline freetype_t freetype_from_list(int list)
 {
@@ -78,6 +103,8 @@ static inline freetype_t freetype_from_list(int list)
 /**
  * freetype_plain - the freetype of memory without flags
  * @mt: migratetype, any of them
+ *
+ * Return: the freetype.
  */
 static inline freetype_t freetype_plain(enum migratetype mt)
 {
@@ -90,6 +117,8 @@ static inline freetype_t freetype_plain(enum migratetype mt)
  * @flags: freetype flags
  *
  * Does not compile where that combination has no free list.
+ *
+ * Return: the freetype.
  */
 static __always_inline freetype_t freetype_make(const enum migratetype mt,
 						const unsigned int flags)
@@ -100,12 +129,14 @@ static __always_inline freetype_t freetype_make(const enum migratetype mt,
 
 /**
  * freetype_flags - the flags of a freetype
- * @ft: freetype
+ * @ft: freetype of a page
+ *
+ * Return: the flags; 0 as long as no memory has any.
  */
-static inline unsigned int freetype_flags(freetype_t ft)
+static __always_inline unsigned int freetype_flags(freetype_t ft)
 {
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-	if (unlikely(ft.list == FREETYPE_LIST_UNMAPPED))
+	if (freetype_flags_used() && ft.list == FREETYPE_LIST_UNMAPPED)
 		return FREETYPE_UNMAPPED;
 #endif
 	return 0;
@@ -113,12 +144,14 @@ static inline unsigned int freetype_flags(freetype_t ft)
 
 /**
  * freetype_migratetype - the migratetype of a freetype
- * @ft: freetype
+ * @ft: freetype of a page
+ *
+ * Return: the migratetype.
  */
-static inline enum migratetype freetype_migratetype(freetype_t ft)
+static __always_inline enum migratetype freetype_migratetype(freetype_t ft)
 {
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-	if (unlikely(ft.list == FREETYPE_LIST_UNMAPPED))
+	if (freetype_flags_used() && ft.list == FREETYPE_LIST_UNMAPPED)
 		return MIGRATE_UNMOVABLE;
 #endif
 	return ft.list;
@@ -126,13 +159,17 @@ static inline enum migratetype freetype_migratetype(freetype_t ft)
 
 /**
  * freetype_name - what /proc/pagetypeinfo calls a freetype
- * @ft: freetype
+ * @ft: freetype, whether any memory has it or not
+ *
+ * Return: the name.
  */
 static inline const char *freetype_name(freetype_t ft)
 {
-	if (freetype_flags(ft) & FREETYPE_UNMAPPED)
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+	if (ft.list == FREETYPE_LIST_UNMAPPED)
 		return "Unmapped";
-	return migratetype_names[freetype_migratetype(ft)];
+#endif
+	return migratetype_names[ft.list];
 }
 
 static inline bool freetype_eq(freetype_t a, freetype_t b)
@@ -141,7 +178,7 @@ static inline bool freetype_eq(freetype_t a, freetype_t b)
 }
 
 /* Is memory of this freetype absent from the direct map? */
-static inline bool freetype_unmapped(freetype_t ft)
+static __always_inline bool freetype_unmapped(freetype_t ft)
 {
 	return freetype_flags(ft) & FREETYPE_UNMAPPED;
 }
@@ -154,6 +191,8 @@ static inline bool freetype_unmapped(freetype_t ft)
  * Blocks of one freetype always merge. Else the merged block takes the
  * migratetype of one of them, which is possible where both can fall back to
  * each other, but flags are facts about the memory and must be the same.
+ *
+ * Return: true if they may.
  */
 static inline bool freetypes_mergeable(freetype_t a, freetype_t b)
 {

@@ -80,6 +80,8 @@ static __always_inline unsigned int mermap_size_to_slots(unsigned long size)
  * mermap_slots_mask() - the bits of some slots
  * @slot: the first
  * @nr: how many, 1 to MERMAP_MAX_PAGES
+ *
+ * Return: the bits.
  */
 static __always_inline unsigned long mermap_slots_mask(unsigned int slot,
 						       unsigned int nr)
@@ -150,6 +152,7 @@ DEFINE_CLASS(mermap_reserved, struct mermap_window, __mermap_class_put(_T),
  * it takes a reference.
  *
  * Context: any.
+ * Return: true if so.
  */
 static __always_inline bool mermap_page_tainted(const struct page *page)
 {

@@ -9,10 +9,10 @@
 #include <linux/mmzone.h>
 
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-bool unmapped_available(void);
+bool unmapped_enable(void);
 bool unmapped_blocks_exist(void);
 #else
-static inline bool unmapped_available(void)
+static inline bool unmapped_enable(void)
 {
 	return false;
 }
@@ -30,6 +30,7 @@ static inline bool unmapped_blocks_exist(void)
  *	page can be out of date before it is given
  *
  * Context: any.
+ * Return: true if so.
  */
 static inline bool page_unmapped(const struct page *page)
 {

@@ -3,7 +3,17 @@
  * The encoding and the merge rules of freetypes.
  */
 #include <kunit/test.h>
+#include <linux/jump_label.h>
 #include <linux/mmzone.h>
+
+/* The encoding is judged as it is where memory has flags */
+static int freetype_suite_init(struct kunit_suite *suite)
+{
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+	static_branch_enable(&freetype_flags_key);
+#endif
+	return 0;
+}
 
 /* Memory without flags is indexed as it was by its migratetype. */
 static void freetype_plain_is_migratetype(struct kunit *test)
@@ -121,6 +131,7 @@ static struct kunit_case freetype_test_cases[] = {
 
 static struct kunit_suite freetype_test_suite = {
 	.name = "freetype",
+	.suite_init = freetype_suite_init,
 	.test_cases = freetype_test_cases,
 };
 

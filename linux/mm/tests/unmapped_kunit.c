@@ -50,7 +50,7 @@ static void unmapped_suite_exit(struct kunit_suite *suite)
 
 static int unmapped_kunit_init(struct kunit *test)
 {
-	if (!unmapped_available())
+	if (!unmapped_enable())
 		kunit_skip(test, "this machine cannot take memory out of the direct map");
 	return 0;
 }

@@ -111,6 +111,7 @@ void mm_local_init_private_mm(struct mm_struct *mm)
  * without need.
  *
  * Context: IRQs off.
+ * Return: true if so.
  */
 bool mm_local_may_switch(void)
 {
@@ -122,9 +123,14 @@ bool mm_local_may_switch(void)
 	       (loaded == current->active_mm || loaded == &init_mm);
 }
 
-/*
- * Free the tables with the PGD. Nobody else can reach them any more: see the
- * top of this file. @pgd is passed because mm_init() can fail half-way.
+/**
+ * __mm_local_free_pgtables() - free the tables of the region with the PGD
+ * @mm: the mm, which no CPU uses any more
+ * @pgd: its PGD; mm_init() can fail half-way, before the mm has it
+ *
+ * Nobody else can reach them any more: see the top of this file.
+ *
+ * Context: any.
  */
 void __mm_local_free_pgtables(struct mm_struct *mm, pgd_t *pgd)
 {

@@ -50,6 +50,8 @@ static __always_inline void arch_mermap_clear(pte_t *ptep, unsigned long addr)
  * @mm: current->mm
  *
  * Not so in a temporary mm. For assertions.
+ *
+ * Return: true if so.
  */
 static __always_inline bool arch_mermap_loaded(struct mm_struct *mm)
 {

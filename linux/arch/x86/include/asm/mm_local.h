@@ -22,6 +22,8 @@
  * mm_local_base() - the first address of the mm-local region
  *
  * The same in every mm. A constant, except for the number of page-table levels.
+ *
+ * Return: the address.
  */
 static __always_inline unsigned long mm_local_base(void)
 {
@@ -32,6 +34,8 @@ static __always_inline unsigned long mm_local_base(void)
  * mm_local_supported() - can an mm have an mm-local region on this machine?
  *
  * A Xen PV guest cannot: its PGD entry is the hypervisor's.
+ *
+ * Return: true if so.
  */
 static __always_inline bool mm_local_supported(void)
 {
@@ -41,6 +45,8 @@ static __always_inline bool mm_local_supported(void)
 /**
  * is_mm_local_addr() - is @addr in the mm-local region?
  * @addr: any address
+ *
+ * Return: true if so.
  */
 static __always_inline bool is_mm_local_addr(unsigned long addr)
 {
