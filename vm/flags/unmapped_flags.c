@@ -16,13 +16,13 @@
 #include <linux/seq_file.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
-#include <linux/unmapped.h>
 #include <linux/vmalloc.h>
 
 /* Requests with each flag for each write */
 #define TRIES	8
 
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+#include <linux/unmapped.h>
 
 static struct flag {
 	const char *name;
