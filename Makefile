@@ -11,13 +11,14 @@ ifdef TREE
 src-of = $(TREE)
 out-of = $(B)/kernel-$1-$(notdir $(abspath $(TREE)))
 else
-src-of = $(if $(filter stock,$1),$(B)/source/linux,$(B)/linux)
+src-of = $(if $(filter stock %-stock,$1),$(B)/source/linux,$(B)/linux)
 out-of = $(B)/kernel-$1
 endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo fragmentation atomic-load
+.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo fragmentation atomic-load pictures \
+	deb deb-deps deb-test
 
 help:
 	@echo 'make run                   everything from nothing, then the demonstration'
@@ -33,6 +34,9 @@ help:
 	@echo 'make fragmentation         a mixed load beside the stock kernel: what it does to memory'
 	@echo '                           (OPTIONS="--quick --seed 7": bench/fragmentation --help)'
 	@echo 'make atomic-load           GFP_ATOMIC requests while memory is secret, beside the stock kernel'
+	@echo 'make pictures              docs/dmap-*.svg: the direct map around 1 GiB of secret memory'
+	@echo 'make deb                   Debian packages of the kernel and of dmapstat, in build/deb'
+	@echo 'make deb-test              install them in a Debian system, boot that, remove them'
 	@echo 'make deps                  install the Debian packages that are missing'
 	@echo 'make source                get and unpack the pinned Linux source'
 	@echo 'make clean                 remove what was built (the source and ccache stay)'
@@ -56,7 +60,7 @@ save:
 	@TREE="$(TREE)" BASE="$(BASE)" scripts/save.sh
 
 # stock needs no series, and must not be held up by one that does not apply.
-kernel: $(if $(filter stock,$(CONFIG)),source,tree)
+kernel: $(if $(filter stock %-stock,$(CONFIG)),source,tree)
 	@scripts/kernel.sh $(CONFIG) $(call src-of,$(CONFIG)) $(call out-of,$(CONFIG))
 
 image:
@@ -88,6 +92,19 @@ fragmentation atomic-load: tree
 	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
 	@bench/$@ $(OPTIONS)
 
+pictures: tree
+	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
+	@scripts/pictures.sh
+
+deb-deps:
+	@scripts/deps.sh deb
+
+deb: tree deb-deps
+	@scripts/deb.sh $(call src-of,deb)
+
+deb-test: deb
+	@scripts/deb-test.sh
+
 clean:
-	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/bisect $(B)/demo $(B)/bench
+	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/bisect $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb
 	@echo 'clean: build/linux, build/source and build/ccache stay; rm -rf build removes them, unsaved commits too'

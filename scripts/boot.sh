@@ -15,6 +15,9 @@ usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
   --mem SIZE      memory (default: 4G)
   --machine TEXT  more QEMU arguments
   --icount        one instruction is one guest nanosecond (one thread)
+  --host PROGRAM  a program of tools/ that looks at the machine from outside, while
+                  its counterpart inside tells it what to look at; what it prints
+                  is in DIR/host.out
   --monitor       sockets DIR/hmp.sock and DIR/qmp.sock
   --timeout SEC   the machine must be off by then (default: 900)
   --slow N        the tests' time limits times N
@@ -22,7 +25,7 @@ usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
 Exit 0: the machine powered itself off, ran all that it was asked to run, and
 its kernel reported nothing. What the tests said is in DIR/results.ktap."
 
-run='' out=$BUILD/boot append='' cpu=max smp=4 mem=4G machine='' icount='' monitor='' timeout=900 slow=1
+run='' out=$BUILD/boot append='' cpu=max smp=4 mem=4G machine='' icount='' monitor='' host='' timeout=900 slow=1
 while [ $# -gt 0 ]; do
 	case $1 in
 	--run)		run=$2; shift ;;
@@ -32,6 +35,7 @@ while [ $# -gt 0 ]; do
 	--smp)		smp=$2; shift ;;
 	--mem)		mem=$2; shift ;;
 	--machine)	machine=$2; shift ;;
+	--host)		host=$2; shift ;;
 	--timeout)	timeout=$2; shift ;;
 	--slow)		slow=$2; shift ;;
 	--icount)	icount=1 ;;
@@ -74,12 +78,7 @@ fi
 # The emulation's time stamp counter is the host's: how fast is it?
 tsc_khz()
 {
-	bin=$BUILD/tools/tsckhz
-	if [ -z "$(find "$bin" -newer "$TOP/tools/tsckhz.c" 2>/dev/null)" ]; then
-		mkdir -p "$BUILD/tools"
-		gcc -O2 -Wall -Wextra -o "$bin.$$" "$TOP/tools/tsckhz.c" && mv "$bin.$$" "$bin" || return 1
-	fi
-	"$bin"
+	bin=$(tool tsckhz) && "$bin"
 }
 
 # On a busy host the emulated timers are late, and a kernel that measures one
@@ -95,7 +94,19 @@ set -- -nodefaults -no-user-config -display none -no-reboot \
 	set -- "$@" -chardev "socket,id=hmp,path=$out/hmp.sock,server=on,wait=off" -mon chardev=hmp,mode=readline \
 		-qmp "unix:$out/qmp.sock,server=on,wait=off"
 
+# A socket's name has 107 bytes at most, so that a long path to build/ needs a
+# short one.
+if [ -n "$host" ]; then
+	host_bin=$(tool "$host") || die "tools/$host does not build"
+	sockets=$(mktemp -d /tmp/boot.XXXXXX)
+	trap 'rm -rf "$sockets"' EXIT
+	trap 'exit 130' INT TERM HUP
+	set -- "$@" -qmp "unix:$sockets/qmp,server=on,wait=off" \
+		-chardev "socket,id=host,path=$sockets/serial,server=on,wait=off" -device pci-serial,chardev=host
+fi
+
 if [ -z "$run" ]; then
+	[ -z "$host" ] || die "--host needs --run"
 	# shellcheck disable=SC2086
 	exec qemu-system-x86_64 $accel "$@" $machine -serial mon:stdio \
 		-append "$params quiet vm.run=shell $append"
@@ -110,9 +121,13 @@ qemu()
 		</dev/null >"$out/qemu.log" 2>&1
 }
 qemu "$@" &
-pid=$!
-trap 'kill $pid 2>/dev/null; rm -f "$pidfile"' EXIT
+pid=$! host_pid=
+trap 'kill $pid $host_pid 2>/dev/null || :; rm -f "$pidfile"; rm -rf "${sockets:-}"' EXIT
 trap 'exit 130' INT TERM HUP
+if [ -n "$host" ]; then
+	"$host_bin" "$sockets/qmp" "$sockets/serial" "$sockets" >"$out/host.out" 2>"$out/host.log" &
+	host_pid=$!
+fi
 
 # What fails a run, whatever its tests say.
 trouble='WARNING:|BUG:|Oops|Kernel panic|Bad page state|possible (circular|recursive|irq lock|deadlock)|inconsistent lock state|INFO: (task .* blocked|rcu.*stall|trying to register)|suspicious RCU usage|Call Trace:'
@@ -134,7 +149,10 @@ while kill -0 "$pid" 2>/dev/null; do
 done
 rc=0
 wait "$pid" || rc=$?
+host_rc=0
+[ -z "$host_pid" ] || wait "$host_pid" || host_rc=$?
 rm -f "$pidfile"
+rm -rf "${sockets:-}"
 trap - EXIT
 touch "$console" "$results"
 # Serial consoles end lines with CR LF.
@@ -153,4 +171,5 @@ if grep -qE "$trouble" "$console"; then
 fi
 [ -z "$late" ] || report "no end within $timeout s; the last lines:" tail -n 12 "$console"
 [ "$rc" -eq 0 ] || report "QEMU failed ($rc):" tail -n 5 "$out/qemu.log"
+[ "$host_rc" -eq 0 ] || report "the look from outside failed:" tail -n 5 "$out/host.log"
 grep -q '^# vm: end' "$results" || report "the machine stopped in the middle; the last lines:" tail -n 12 "$console"

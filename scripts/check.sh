@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Check the series: applies, checkpatch, sparse, coccicheck, overlay, scripts.
+# Check the series: applies, checkpatch, sparse, coccicheck, overlay, docs, scripts.
 set -eu
 . "$(dirname "$0")/lib.sh"
 . "$TOP/scripts/series.sh"
@@ -8,14 +8,15 @@ usage "${1:-}" "usage: check.sh
 
 Every patch applies to the pristine source and passes checkpatch --strict; new
 and changed C is clean under sparse and under coccicheck's free, locks and null
-groups; linux/ holds nothing that make tree does not use; scripts/ are sound.
+groups; kernel-doc and the documents are rendered without a warning; linux/ holds
+nothing that make tree does not use; scripts/ are sound.
 Needs 'make tree'. What each tool said is in build/check/."
 
 tree=$BUILD/linux
 out=$BUILD/check
 rm -rf "$out"
 mkdir -p "$out"
-need_tool git perl python3 sparse spatch shellcheck
+need_tool git perl python3 sparse spatch shellcheck sphinx-build
 g() { git -C "$tree" "$@"; }
 [ "$(g rev-parse HEAD)" = "$(cut -d ' ' -f 2 "$tree/.git/series-record")" ] ||
 	die "build/linux is not what patches/ and linux/ make: 'make save' or 'make tree' first"
@@ -159,7 +160,36 @@ if [ -s "$out/changed.all" ]; then
 fi
 result "coccicheck: free, locks, null" "$report"
 
-# 6. Our own scripts and the fragments.
+# 6. Documents: what the kernel's own make htmldocs says of files that the series
+# has a hand in, and kernel-doc of those that are new. Where python3 is not
+# Debian's, it does not find Debian's Sphinx.
+report=$out/docs
+python=python3
+[ ! -x /usr/bin/python3 ] || python=/usr/bin/python3
+html()
+{
+	PYTHONDONTWRITEBYTECODE=1 make -C "$tree" O="$BUILD/htmldocs" PYTHON3="$python" \
+		SPHINXDIRS='mm admin-guide/mm' htmldocs
+}
+unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
+# Sphinx warns only of what it reads anew.
+rm -rf "$BUILD/htmldocs"
+if step "htmldocs" "$out/htmldocs.log" html; then
+	for f in Documentation/mm/unmapped.rst Documentation/admin-guide/mm/unmapped.rst Documentation/mm/mermap.rst; do
+		html=${f#Documentation/}
+		[ -s "$BUILD/htmldocs/Documentation/output/${html%.rst}.html" ] || echo "$f was not rendered"
+	done
+	grep -E 'WARNING|ERROR' "$out/htmldocs.log" | grep -F -f "$out/touched" || :
+else
+	echo "htmldocs failed; see $out/htmldocs.log"
+fi >"$report"
+g diff --no-renames --diff-filter=A --name-only base HEAD -- '*.c' '*.h' ':!tools' ':!mm/tests' | while read -r f; do
+	(cd "$tree" && PYTHONDONTWRITEBYTECODE=1 "$python" tools/docs/kernel-doc -none -Wall "$f" 2>&1) |
+		grep -E '[Ww]arning|[Ee]rror' || :
+done >>"$report"
+result "documents: htmldocs, kernel-doc" "$report"
+
+# 7. Our own scripts and the fragments.
 report=$out/scripts
 : >"$report"
 for s in "$TOP"/scripts/*.sh "$TOP"/vm/*.sh "$TOP/.ci/run"; do

@@ -3,17 +3,25 @@
 # Install the Debian packages that the doors need.
 set -eu
 . "$(dirname "$0")/lib.sh"
-usage "${1:-}" "usage: deps.sh
+usage "${1:-}" "usage: deps.sh [deb]
 
 Installs what is missing of the Debian packages that the build, the test
-machine and the checks need, with apt-get (as root or through sudo)."
+machine and the checks need, with apt-get (as root or through sudo); with deb,
+of those too that only 'make deb' and 'make deb-test' need."
 
 # build; tests' headers; test machine; series and checks; report
 packages="gcc make flex bison bc libelf-dev libssl-dev xz-utils gzip cpio rsync kmod perl python3 ccache
-	libc6-dev libcap-dev linux-libc-dev
+	libc6-dev libcap-dev libjansson-dev linux-libc-dev
 	qemu-system-x86 busybox-static bash-static socat
-	git gawk sparse coccinelle shellcheck debian-archive-keyring
+	git gawk sparse coccinelle shellcheck python3-sphinx python3-yaml debian-archive-keyring
 	gnuplot-nox"
+
+case ${1:-} in
+'') ;;
+# dpkg-buildpackage and what the packages' rules call; the machine they are installed in
+deb)	packages="$packages dpkg-dev debhelper fakeroot libdw-dev lintian mmdebstrap uidmap e2fsprogs" ;;
+*)	die "no such set of packages: $1 (--help)" ;;
+esac
 
 command -v dpkg-query >/dev/null 2>&1 || die "this is not a Debian machine; it needs: $packages"
 missing=

@@ -6,9 +6,10 @@ set -eu
 usage "${1:-}" "usage: initramfs.sh TREE OUTDIR
 
 Builds TREE's test programs, static, against TREE's own headers (OUTDIR is the
-kernel's build directory) and packs them with busybox and vm/init into
+kernel's build directory) and packs them with busybox, dmapstat and vm/init into
 OUTDIR/initramfs.cpio.gz, with the modules of that kernel, of vm/ and of bench/,
-where it can have any. The logs are OUTDIR/kselftest.log and OUTDIR/bench.log."
+where it can have any. The logs are kselftest.log, bench.log and
+dmapstat.log in OUTDIR."
 [ $# -eq 2 ] || die "usage: initramfs.sh TREE OUTDIR (--help)"
 tree=$(cd "$1" && pwd -P) out=$(cd "$2" && pwd -P)
 need_tool make gcc cpio gzip busybox bash-static
@@ -62,9 +63,13 @@ done
 for c in "$TOP"/vm/*.c; do
 	b=$(basename "$c" .c)
 	[ "$b" = init ] && continue
-	gcc -O2 -Wall -Wextra -static -isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$c" ||
+	gcc -O2 -Wall -Wextra -static -isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$c" -ljansson ||
 		die "vm/$b.c does not build"
 done
+cp "$TOP/vm/pictures.sh" "$root/bin/"
+make -s -C "$TOP/tools/dmapstat" O="$out/dmapstat" LDFLAGS=-static >"$out/dmapstat.log" 2>&1 ||
+	{ first_error "$out/dmapstat.log"; die "dmapstat does not build; log: $out/dmapstat.log"; }
+cp "$out/dmapstat/dmapstat" "$root/bin/"
 # Modules of vm/ and bench/, for a kernel that was built far enough to link them.
 if grep -qx CONFIG_MODULES=y "$out/.config" && [ -s "$out/Module.symvers" ]; then
 	for dir in "$TOP"/vm/*/Kbuild "$TOP"/bench/*/Kbuild; do

@@ -6,14 +6,18 @@ set -eu
 usage "${1:-}" "usage: kernel.sh CONFIG TREE OUTDIR [MAKE-TARGET...]
 
 Builds TREE with configs/base.config and CONFIG's fragment into OUTDIR
-(stock has release's). Without a target: bzImage and modules. The log is OUTDIR.log.
+(stock has release's). deb, the kernel of 'make deb', is x86_64_defconfig and its
+fragment. Without a target: bzImage and modules. The log is OUTDIR.log.
 JOBS=N sets the number of jobs."
 [ $# -ge 3 ] || die "usage: kernel.sh CONFIG TREE OUTDIR (--help)"
 config=$1 tree=$2 out=$3
 shift 3
 
+defconfig=tinyconfig base=$TOP/configs/base.config
 case $config in
 stock)	fragment=release ;;
+*-stock) fragment=${config%-stock} ;;
+deb)	fragment=deb defconfig=x86_64_defconfig base= ;;
 *)	fragment=$config ;;
 esac
 [ -f "$TOP/configs/$fragment.config" ] ||
@@ -28,7 +32,7 @@ jobs=${JOBS:-$(nproc)}
 
 # Nothing in the image may depend on when, where and by whom it was built:
 # then an unchanged file is a cache hit in any tree.
-export KBUILD_BUILD_TIMESTAMP='1970-01-01' KBUILD_BUILD_USER=unmapped KBUILD_BUILD_HOST=test
+export KBUILD_BUILD_TIMESTAMP="${KBUILD_BUILD_TIMESTAMP:-1970-01-01}" KBUILD_BUILD_USER=unmapped KBUILD_BUILD_HOST=test
 export KCONFIG_NOTIMESTAMP=1
 unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
 cc=gcc
@@ -45,7 +49,8 @@ kmake() { make -C "$tree" O="$out" ARCH=x86_64 CC="$cc" HOSTCC="$cc" LOCALVERSIO
 # The fragments in one file. A symbol may come twice: the kernel's own wins.
 wanted=$out/.wanted.config
 mkdir -p "$out"
-cat "$TOP/configs/base.config" "$TOP/configs/$fragment.config" >"$wanted.new"
+# shellcheck disable=SC2086
+cat $base "$TOP/configs/$fragment.config" >"$wanted.new"
 
 # olddefconfig only when the fragments or any Kconfig file changed, so that
 # an unchanged kernel is a matter of seconds.
@@ -60,7 +65,7 @@ if [ ! -f "$out/.config" ] || [ "$sum" != "$(cat "$stamp" 2>/dev/null)" ]; then
 	rm -f "$stamp"
 	configure()
 	{
-		kmake tinyconfig &&
+		kmake "$defconfig" &&
 		"$tree/scripts/kconfig/merge_config.sh" -m -O "$out" "$out/.config" "$wanted.new" &&
 		kmake olddefconfig
 	}

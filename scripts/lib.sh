@@ -28,12 +28,28 @@ need_tool()
 	done
 }
 
+# tool NAME: the path of a program of tools/, which is built if need be
+tool()
+{
+	(unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
+	 make -s -C "$TOP/tools" O="$BUILD/tools" "$BUILD/tools/$1") >&2 || return 1
+	say "$BUILD/tools/$1"
+}
+
 # need_space DIR MIB
 need_space()
 {
 	have_=$(df -Pk "$1" | awk 'NR == 2 { print int($4 / 1024) }')
 	[ "$have_" -ge "$2" ] ||
 		die "not enough disk: $2 MiB needed under $1, $have_ MiB free"
+}
+
+# The mirror of the machine's own apt, in whatever format its sources are.
+debian_mirror()
+{
+	mirror_=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+		sed 's,/$,,' | grep '/debian$' | sort -u | head -n 1 || :)
+	say "${mirror_:-http://deb.debian.org/debian}"
 }
 
 hms()	{ printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }

@@ -70,10 +70,7 @@ apt=$BUILD/apt
 mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$apt/download"
 [ -f "$apt/status" ] || : >"$apt/status"
 
-# The mirror of the machine's own apt, in whatever format its sources are.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
-	sed 's,/$,,' | grep '/debian$' | sort -u | head -n 1 || :)
-mirror=${mirror:-http://deb.debian.org/debian}
+mirror=$(debian_mirror)
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -f "$keyring" ] || die "no $keyring: install debian-archive-keyring"
 {

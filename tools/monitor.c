@@ -25,115 +25,20 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
-#define PAGE_SHIFT	12
-#define PAGE_SIZE	(1UL << PAGE_SHIFT)
+#include "qmp.h"
+
 #define IN_FLIGHT	32	/* monitor commands sent before an answer is read */
 #define CHUNK		(4UL << 20)
 #define MAX_FRAMES	(1UL << 24)
 #define PATTERN		32
-
-static int qmp_fd = -1;
-
-static void die(const char *fmt, ...)
-{
-	va_list ap;
-
-	/* Don't leave the machine waiting for an answer. */
-	if (qmp_fd >= 0)
-		dprintf(qmp_fd, "{\"execute\":\"quit\"}\n");
-	va_start(ap, fmt);
-	fprintf(stderr, "monitor: ");
-	vfprintf(stderr, fmt, ap);
-	fprintf(stderr, "\n");
-	va_end(ap);
-	exit(1);
-}
-
-/* A socket that appears once QEMU runs. */
-static int connect_to(const char *path)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		die("%s: too long for a socket's name", path);
-	strcpy(addr.sun_path, path);
-	for (int i = 0; i < 300; i++) {
-		if (!connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-			return fd;
-		usleep(100000);
-	}
-	die("%s: %s", path, strerror(errno));
-	return -1;
-}
-
-static FILE *qmp_in;
-
-static void qmp_send(const char *fmt, ...)
-{
-	char line[1024];
-	va_list ap;
-	int len;
-
-	va_start(ap, fmt);
-	len = vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	if (len >= (int)sizeof(line) || write(qmp_fd, line, len) != len)
-		die("cannot write to the monitor");
-}
-
-/* The next answer; events in between are of no interest. */
-static char *qmp_answer(void)
-{
-	static char *line;
-	static size_t size;
-
-	do {
-		if (getline(&line, &size, qmp_in) <= 0)
-			die("the machine is gone");
-	} while (strstr(line, "\"event\":"));
-	if (!strstr(line, "\"return\":"))
-		die("the monitor says: %s", line);
-	return line;
-}
-
-static void qmp(const char *command)
-{
-	qmp_send("{\"execute\":\"%s\"}\n", command);
-	qmp_answer();
-}
-
-static bool skip_line(FILE *f)
-{
-	int c;
-
-	do
-		c = fgetc(f);
-	while (c != EOF && c != '\n');
-	return c == '\n';
-}
-
-static void qmp_open(const char *path)
-{
-	qmp_fd = connect_to(path);
-	qmp_in = fdopen(dup(qmp_fd), "r");
-	/* First, it says which QEMU it is. */
-	if (!skip_line(qmp_in))
-		die("%s: no monitor", path);
-	qmp("qmp_capabilities");
-}
 
 /* What the program inside said */
 static long cpus;
@@ -192,26 +97,13 @@ static unsigned long translations(enum kind kind, unsigned long *right)
  * The kernel's half of the page tables that each CPU runs on, walked from
  * outside. CPUs share tables: each is looked at once.
  */
-#define PRESENT		(1ULL << 0)
-#define LARGE		(1ULL << 7)
-#define ADDRESS		0x000ffffffffff000ULL
-#define CR4_LA57	(1UL << 12)
-
 static uint8_t *visited;		/* by frame, one bit a level */
 static uint8_t *mapped_frame;
 static unsigned long tables;
 
-static void hmp(int cpu, const char *command)
-{
-	qmp_send("{\"execute\":\"human-monitor-command\",\"arguments\":{"
-		 "\"command-line\":\"%s\",\"cpu-index\":%d}}\n", command, cpu);
-}
-
 static void walk(uint64_t table, int level, int first)
 {
 	uint64_t entry[512];
-	char command[64], *p;
-	int n = 0;
 
 	if (table >> PAGE_SHIFT >= MAX_FRAMES)
 		die("a page table at %" PRIx64, table);
@@ -220,13 +112,7 @@ static void walk(uint64_t table, int level, int first)
 	visited[table >> PAGE_SHIFT] |= 1 << level;
 	tables++;
 
-	snprintf(command, sizeof(command), "xp /512xg 0x%" PRIx64, table);
-	hmp(0, command);
-	for (p = qmp_answer(); n < 512 && (p = strstr(p, "0x")); n++)
-		entry[n] = strtoull(p, &p, 16);
-	if (n != 512)
-		die("the monitor shows %d entries of a page table", n);
-
+	read_table(table, entry);
 	for (int i = first; i < 512; i++) {
 		uint64_t size = PAGE_SIZE << (9 * (level - 1));
 		uint64_t frame = (entry[i] & ADDRESS) >> PAGE_SHIFT;
@@ -244,24 +130,14 @@ static void walk(uint64_t table, int level, int first)
 	}
 }
 
-static unsigned long cr(int cpu, const char *name)
-{
-	char *p;
-
-	hmp(cpu, "info registers");
-	p = strstr(qmp_answer(), name);
-	if (!p)
-		die("no %s among the registers", name);
-	return strtoul(p + strlen(name), NULL, 16);
-}
-
 static void walk_all(void)
 {
 	visited = calloc(MAX_FRAMES, 1);
 	mapped_frame = calloc(MAX_FRAMES, 1);
 	tables = 0;
 	for (int cpu = 0; cpu < cpus; cpu++)
-		walk(cr(cpu, "CR3=") & ADDRESS, cr(cpu, "CR4=") & CR4_LA57 ? 5 : 4, 256);
+		walk(control_register(cpu, "CR3=") & ADDRESS,
+		     control_register(cpu, "CR4=") & CR4_LA57 ? 5 : 4, 256);
 }
 
 static unsigned long nr_mapped(enum kind kind)
@@ -511,5 +387,4 @@ int main(int argc, char **argv)
 		}
 	}
 	die("the machine is gone");
-	return 1;
 }
