@@ -239,7 +239,7 @@ static struct page *unmapped_flip_blocks(struct zone *zone, struct page *block,
 	if (page)
 		count_vm_events(UNMAPPED_FLIP_UNMAP, nr_blocks);
 	else
-		count_vm_event(UNMAPPED_FLIP_FAIL);
+		count_vm_events(UNMAPPED_FLIP_FAIL, nr_blocks);
 	trace_unmapped_flip_unmap(page_to_pfn(block), nr_blocks,
 				  page ? 0 : *err ?: -EBUSY);
 	return page;

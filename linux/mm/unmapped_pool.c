@@ -193,6 +193,7 @@ static unsigned int unmapped_pool_fill_batch(struct zone *zone, unsigned int nr)
 			err = unmapped_unmap_one(block);
 		if (err) {
 			bad[nr_bad++] = block;
+			trace_unmapped_flip_unmap(page_to_pfn(block), 1, err);
 			if (err == -ENOMEM)
 				break;
 			continue;
@@ -208,8 +209,11 @@ static unsigned int unmapped_pool_fill_batch(struct zone *zone, unsigned int nr)
 	if (nr_blocks)
 		unmapped_flush_blocks(first, ((last - first) >> pageblock_order) + 1);
 	for (i = 0; i < nr_blocks; i++) {
-		if (add_unmapped_block(zone, blocks[i]))
-			nr_added++;
+		bool added = add_unmapped_block(zone, blocks[i]);
+
+		nr_added += added;
+		trace_unmapped_flip_unmap(page_to_pfn(blocks[i]), 1,
+					  added ? 0 : -EBUSY);
 	}
 	count_vm_events(UNMAPPED_FLIP_UNMAP, nr_added);
 	count_vm_events(UNMAPPED_FLIP_FAIL, nr_bad + nr_blocks - nr_added);

@@ -34,7 +34,7 @@ static inline bool unmapped_blocks_exist(void)
  */
 static inline bool page_unmapped(const struct page *page)
 {
-	return IS_ENABLED(CONFIG_PAGE_ALLOC_UNMAPPED) &&
+	return freetype_flags_used() &&
 		freetype_unmapped(get_pageblock_freetype(page));
 }
 
