@@ -17,7 +17,7 @@ endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo fragmentation atomic-load pictures \
+.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo fragmentation atomic-load bench bench-quick bench-off results pictures \
 	deb deb-deps deb-test
 
 help:
@@ -34,6 +34,11 @@ help:
 	@echo 'make fragmentation         a mixed load beside the stock kernel: what it does to memory'
 	@echo '                           (OPTIONS="--quick --seed 7": bench/fragmentation --help)'
 	@echo 'make atomic-load           GFP_ATOMIC requests while memory is secret, beside the stock kernel'
+	@echo 'make bench                 figures beside the stock kernel, tables and plots: build/bench/results'
+	@echo 'make bench-quick           what decides of it, in a few minutes'
+	@echo '                           (OPTIONS="--only secret": bench/bench --help)'
+	@echo 'make results               docs/results.md and its plots from the last make bench'
+	@echo 'make bench-off             machine code with the feature not built in, beside stock'
 	@echo 'make pictures              docs/dmap-*.svg: the direct map around 1 GiB of secret memory'
 	@echo 'make deb                   Debian packages of the kernel and of dmapstat, in build/deb'
 	@echo 'make deb-test              install them in a Debian system, boot that, remove them'
@@ -91,6 +96,21 @@ run: tree
 fragmentation atomic-load: tree
 	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
 	@bench/$@ $(OPTIONS)
+
+# What decides is counted with static keys; times are not: configs/keys.config.
+bench: KERNELS_ = keys keys-stock release stock kmap
+bench-quick: KERNELS_ = keys keys-stock
+bench bench-quick: tree
+	@for k in $(KERNELS_); do $(MAKE) machine CONFIG=$$k || exit 1; done
+	@bench/bench $(if $(filter bench-quick,$@),--quick) $(OPTIONS)
+
+results:
+	@bench/bench --report --docs
+
+# Needs stock's objects, to know what there can be; builds a few files of its own.
+bench-off: tree
+	@$(MAKE) kernel CONFIG=stock
+	@bench/off
 
 pictures: tree
 	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done

@@ -14,7 +14,7 @@ packages="gcc make flex bison bc libelf-dev libssl-dev xz-utils gzip cpio rsync 
 	libc6-dev libcap-dev libjansson-dev linux-libc-dev
 	qemu-system-x86 busybox-static bash-static socat
 	git gawk sparse coccinelle shellcheck python3-sphinx python3-yaml debian-archive-keyring
-	gnuplot-nox"
+	gnuplot-nox pahole"
 
 case ${1:-} in
 '') ;;
