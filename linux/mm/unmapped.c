@@ -77,6 +77,7 @@ bool unmapped_enable(void)
 
 	/* A second caller waits for the first */
 	static_branch_enable(&freetype_flags_key);
+	/* Pairs with the acquires: here, and in unmapped_gfp_allowed() */
 	smp_store_release(&unmapped_on, true);
 	return true;
 }
@@ -112,6 +113,7 @@ bool unmapped_gfp_allowed(gfp_t gfp)
 				    __GFP_RECLAIMABLE), gfp))
 		return false;
 
+	/* Pairs with the release in unmapped_enable() */
 	return smp_load_acquire(&unmapped_on);
 }
 

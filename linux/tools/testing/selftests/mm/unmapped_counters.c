@@ -252,7 +252,8 @@ static int traced(const char *event, const char *what)
 	return nr;
 }
 
-TEST_F(counters, tracepoints)
+/* Taking all memory takes a while */
+TEST_F_TIMEOUT(counters, tracepoints, 180)
 {
 	long flips, shootdowns;
 	size_t all, size;
