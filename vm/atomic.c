@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 
 #include "../linux/tools/testing/selftests/mm/unmapped_util.h"
+#include "program.h"
 
 #define PAGE		4096UL
 #define MODULE		"/lib/modules/atomic_load.ko"
@@ -51,37 +52,6 @@ static struct shared {
 	volatile unsigned long churned;		/* pages */
 	volatile long least_free;		/* KiB */
 } *shared;
-
-static void die(const char *what)
-{
-	printf("error: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
-}
-
-/* A parameter of the kernel's command line. */
-static long parameter(const char *name, long otherwise)
-{
-	size_t len = strlen(name);
-	char text[4096];
-	FILE *f = fopen("/proc/cmdline", "r");
-
-	if (!f || !fgets(text, sizeof(text), f))
-		die("/proc/cmdline");
-	fclose(f);
-	for (char *p = text; (p = strstr(p, name)); p += len) {
-		if ((p == text || p[-1] == ' ') && p[len] == '=')
-			return strtol(p + len + 1, NULL, 0);
-	}
-	return otherwise;
-}
 
 static uint64_t rng;
 
@@ -146,8 +116,8 @@ static void load_module(void)
 	char args[128];
 
 	snprintf(args, sizeof(args), "seed=%ld depth=%ld burst=%ld",
-		 parameter("atomic.seed", 1), parameter("atomic.depth", 2048),
-		 parameter("atomic.burst", 64));
+		 number("atomic.seed", 1), number("atomic.depth", 2048),
+		 number("atomic.burst", 64));
 	if (fd < 0 || syscall(SYS_finit_module, fd, args, 0))
 		die(MODULE);
 	close(fd);
@@ -254,12 +224,12 @@ static bool ended_well(pid_t pid)
 /* Once; whether all processes came to their end. */
 static bool go_round(int nr)
 {
-	const long hold = parameter("atomic.hold", 20);
-	const long attempts = parameter("atomic.attempts", 0);
-	const int procs = parameter("atomic.procs", 3);
+	const long hold = number("atomic.hold", 20);
+	const long attempts = number("atomic.attempts", 0);
+	const int procs = number("atomic.procs", 3);
 	const long total = read_meminfo("MemTotal") / 4;
-	const size_t wanted = total / 100 * parameter("atomic.percent", 80);
-	const long leave_free = low_watermarks() + parameter("atomic.spare", 8) * 1024;
+	const size_t wanted = total / 100 * number("atomic.percent", 80);
+	const long leave_free = low_watermarks() + number("atomic.spare", 8) * 1024;
 	struct stats begin, filled, held, end;
 	unsigned long had = 0;
 	pid_t pids[MAX_PROCS], churn;
@@ -332,14 +302,14 @@ static bool go_round(int nr)
 int main(void)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	const int rounds = parameter("atomic.rounds", 2);
+	const int rounds = number("atomic.rounds", 2);
 	struct stats none = {}, stats;
 	bool well = true;
 	long kills;
 
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		die("RLIMIT_MEMLOCK");
-	rng = (2 * parameter("atomic.seed", 1) + 1) * 0x9e3779b97f4a7c15ULL;
+	rng = (2 * number("atomic.seed", 1) + 1) * 0x9e3779b97f4a7c15ULL;
 	if (!rng)
 		rng = 1;
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,

@@ -32,6 +32,7 @@
 #include <x86intrin.h>
 
 #include "../linux/tools/testing/selftests/mm/unmapped_util.h"
+#include "program.h"
 
 #define PAGE		4096UL
 #define MODULE		"/lib/modules/bench_pages.ko"
@@ -44,44 +45,6 @@
 #ifndef MLOCK_ONFAULT
 #define MLOCK_ONFAULT	1
 #endif
-
-static void die(const char *what)
-{
-	printf("error: %s: %s\n", what, strerror(errno));
-	fflush(stdout);
-	exit(1);
-}
-
-/* A parameter of the kernel's command line, as text: static memory. */
-static const char *parameter(const char *name, const char *otherwise)
-{
-	static char text[4096];
-	static char value[256];
-	const size_t len = strlen(name);
-
-	if (!text[0]) {
-		FILE *f = fopen("/proc/cmdline", "r");
-
-		if (!f || !fgets(text, sizeof(text), f))
-			die("/proc/cmdline");
-		fclose(f);
-	}
-	for (const char *p = text; (p = strstr(p, name)); p += len) {
-		if ((p != text && p[-1] != ' ') || p[len] != '=')
-			continue;
-		snprintf(value, sizeof(value), "%.*s", (int)strcspn(p + len + 1, " \n"),
-			 p + len + 1);
-		return value;
-	}
-	return otherwise;
-}
-
-static long number(const char *name, long otherwise)
-{
-	const char *text = parameter(name, NULL);
-
-	return text ? strtol(text, NULL, 0) : otherwise;
-}
 
 /* Numbers with commas between. */
 static int numbers(const char *name, const char *otherwise, long *list)

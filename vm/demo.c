@@ -126,14 +126,6 @@ static void count(long *value)
 	}
 }
 
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 static int memory(bool secret)
 {
 	int fd = secret ? syscall(__NR_memfd_secret, O_CLOEXEC)
@@ -178,17 +170,17 @@ static void live(bool secret, int life)
 	uint64_t start, ns;
 
 	count(before);
-	start = now();
+	start = now_ns();
 	for (unsigned long i = 0; i < PAGES; i++)
 		*(volatile char *)(p + i * PAGE) = 1;
-	ns = now() - start;
+	ns = now_ns() - start;
 	phase(kind, life, "fault", ns, before);
 
 	count(before);
-	start = now();
+	start = now_ns();
 	if (munmap(p, PAGES * PAGE) || close(fd))
 		die("munmap");
-	ns = now() - start;
+	ns = now_ns() - start;
 	phase(kind, life, "free", ns, before);
 }
 

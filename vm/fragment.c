@@ -42,6 +42,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "program.h"
+
 #ifndef __NR_memfd_secret
 #define __NR_memfd_secret 447
 #endif
@@ -69,21 +71,6 @@
 #define CACHE_CHURN	MIB(96)
 #define CACHE_FILE	(16ULL << 30)
 #define CACHE_HOT	(256ULL << 20)
-
-static void die(const char *what)
-{
-	printf("error: %s: %s\n", what, strerror(errno));
-	fflush(stdout);
-	exit(1);
-}
-
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 /*
  * Each actor draws from a sequence of its own, and none asks the machine: what
@@ -215,20 +202,6 @@ static long lookup(const char *text, const char *key)
 		sum = (sum < 0 ? 0 : sum) + strtol(line + strcspn(line, " \t\n"), NULL, 10);
 	}
 	return sum;
-}
-
-/* A parameter of the kernel's command line, or @otherwise. */
-static long parameter(const char *name, long otherwise)
-{
-	static char text[4096];
-	size_t len = strlen(name);
-
-	if (!slurp("/proc/cmdline", text, sizeof(text)))
-		die("/proc/cmdline");
-	for (char *p = text; (p = strstr(p, name)); p += len)
-		if ((p == text || p[-1] == ' ') && p[len] == '=')
-			return strtol(p + len + 1, NULL, 0);
-	return otherwise;
 }
 
 /* What is counted by the kernel since it started; here, since the load did. */
@@ -408,7 +381,7 @@ static void sample(int round, const char *actor)
 	static char meminfo[8192];
 	static bool header;
 	struct free_memory f;
-	uint64_t begin = now();
+	uint64_t begin = now_ns();
 
 	/* Per-CPU remainders of the statistics are folded in. */
 	set("/proc/sys/vm/stat_refresh", "1");
@@ -473,7 +446,7 @@ static void sample(int round, const char *actor)
 	printf("\n");
 	header = true;
 	fflush(stdout);
-	sampling_ns += now() - begin;
+	sampling_ns += now_ns() - begin;
 }
 
 static void run_on(unsigned int cpu)
@@ -617,7 +590,7 @@ static void anon_step(uint64_t seed, unsigned long target, unsigned long churn, 
 	long alloc = thp_counter("thp_fault_alloc");
 	long fallback = thp_counter("thp_fault_fallback");
 	struct report report;
-	uint64_t begin = now();
+	uint64_t begin = now_ns();
 
 	if (write(anon_out, &order, sizeof(order)) != sizeof(order) ||
 	    read(anon_in, &report, sizeof(report)) != sizeof(report)) {
@@ -635,7 +608,7 @@ static void anon_step(uint64_t seed, unsigned long target, unsigned long churn, 
 		anon_start(seed);
 		report = (struct report){};
 	}
-	times[T_ANON] += now() - begin;
+	times[T_ANON] += now_ns() - begin;
 	failures[F_ANON] += report.failed;
 	tries[F_ANON] += report.tried;
 	fallback = thp_counter("thp_fault_fallback") - fallback;
@@ -723,7 +696,7 @@ static void cache_open(void)
 static void cache_step(struct rng *rng, unsigned long pages)
 {
 	static char buffer[128 * 1024];
-	uint64_t begin = now();
+	uint64_t begin = now_ns();
 	uint64_t todo = pages * PAGE;
 
 	while (todo) {
@@ -747,7 +720,7 @@ static void cache_step(struct rng *rng, unsigned long pages)
 			len -= n;
 		}
 	}
-	times[T_CACHE] += now() - begin;
+	times[T_CACHE] += now_ns() - begin;
 }
 
 /*
@@ -889,7 +862,7 @@ static void object_free(struct object *o)
 
 static void slab_step(struct rng *rng, unsigned long target, unsigned long churn)
 {
-	uint64_t begin = now();
+	uint64_t begin = now_ns();
 
 	while (nr_objects && objects_bytes + churn * PAGE > target * PAGE) {
 		unsigned int i = below(rng, nr_objects);
@@ -902,7 +875,7 @@ static void slab_step(struct rng *rng, unsigned long target, unsigned long churn
 		objects[nr_objects] = object_new(rng);
 		objects_bytes += objects[nr_objects++]->bytes;
 	}
-	times[T_SLAB] += now() - begin;
+	times[T_SLAB] += now_ns() - begin;
 }
 
 static void slab_open(void)
@@ -970,7 +943,7 @@ static void secret_free(struct region *r)
 static void secret_step(struct rng *rng, unsigned long target, unsigned long churn)
 {
 	struct flushes before = read_flushes();
-	uint64_t begin = now();
+	uint64_t begin = now_ns();
 
 	while (nr_secrets && secret_requested + churn > target) {
 		unsigned int i = below(rng, nr_secrets);
@@ -978,10 +951,10 @@ static void secret_step(struct rng *rng, unsigned long target, unsigned long chu
 		secret_free(&secrets[i]);
 		secrets[i] = secrets[--nr_secrets];
 	}
-	times[T_FREE] += now() - begin;
+	times[T_FREE] += now_ns() - begin;
 	before = add_flushes(FREE, before);
 
-	begin = now();
+	begin = now_ns();
 	while (secret_requested < target && nr_secrets < MAX_REGIONS) {
 		unsigned long pages = log_uniform(rng, 1, MIB(64));
 
@@ -990,7 +963,7 @@ static void secret_step(struct rng *rng, unsigned long target, unsigned long chu
 		secret_requested += pages;
 		secret_new(&secrets[nr_secrets++], pages);
 	}
-	times[T_FAULT] += now() - begin;
+	times[T_FAULT] += now_ns() - begin;
 	add_flushes(FAULT, before);
 }
 
@@ -1042,14 +1015,14 @@ static void probe_ring(enum failure kind, unsigned int order, unsigned int nr)
 static void probe_step(void)
 {
 	enum { HUGE_PAGES = 16 };
-	uint64_t begin = now();
+	uint64_t begin = now_ns();
 
 	tries[F_PROBE_THP] += HUGE_PAGES;
 	failures[F_PROBE_THP] += HUGE_PAGES - probe_thp(HUGE_PAGES);
 	probe_ring(F_PROBE_RING4, 4, 16);
 	probe_ring(F_PROBE_RING6, 6, 8);
 	probe_ring(F_PROBE_RING9, 9, 4);
-	times[T_PROBE] += now() - begin;
+	times[T_PROBE] += now_ns() - begin;
 }
 
 /* Up and down: how much secret memory there is in @round. */
@@ -1064,9 +1037,9 @@ static unsigned long wave(int round)
 
 int main(void)
 {
-	uint64_t seed = parameter("fragment.seed", 1);
-	int rounds = parameter("fragment.rounds", 40);
-	long pool = parameter("fragment.pool", -1);
+	uint64_t seed = number("fragment.seed", 1);
+	int rounds = number("fragment.rounds", 40);
+	long pool = number("fragment.pool", -1);
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	struct rlimit files = { 1 << 19, 1 << 19 };
 	struct sigaction sa = { .sa_handler = on_sigbus, .sa_flags = SA_NODEFER };
@@ -1112,7 +1085,7 @@ int main(void)
 	read_vmstat();
 	for (unsigned int i = 0; i < NR_COUNTERS; i++)
 		counted_before[i] = lookup(vmstat, counters[i].key);
-	start_ns = now();
+	start_ns = now_ns();
 	sample(-1, "start");
 
 	/*

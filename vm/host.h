@@ -19,19 +19,13 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "program.h"
+
 #define PAGE	4096UL
 
 #ifndef __NR_memfd_secret
 #define __NR_memfd_secret 447
 #endif
-
-__attribute__((noreturn))
-static void die(const char *what)
-{
-	printf("error: %s: %s\n", what, strerror(errno));
-	fflush(stdout);
-	exit(1);
-}
 
 static FILE *host;
 

@@ -32,6 +32,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "program.h"
+
 #ifndef __NR_memfd_secret
 #define __NR_memfd_secret 447
 #endif
@@ -47,25 +49,11 @@
 
 static int failures;
 
-static void die(const char *what)
-{
-	printf("error: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 static void claim(bool held, const char *what)
 {
 	printf("%s: %s\n", held ? "held" : "MISSED", what);
 	fflush(stdout);
 	failures += !held;
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
 /* A line "NAME VALUE" of a file, or -1. */

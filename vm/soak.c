@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 
 #include "../linux/tools/testing/selftests/mm/unmapped_util.h"
+#include "program.h"
 
 #define SKIP		4
 #define PAGE		4096UL
@@ -88,12 +89,6 @@ static struct shared {
 
 static int failures;
 
-static void die(const char *what)
-{
-	printf("error: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 static void claim(bool held, const char *fmt, ...)
 {
 	va_list args;
@@ -105,14 +100,6 @@ static void claim(bool held, const char *fmt, ...)
 	printf("\n");
 	fflush(stdout);
 	failures += !held;
-}
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
 /* xorshift64 */

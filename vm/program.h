@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What programs of the test machine have in common. */
+#ifndef PROGRAM_H
+#define PROGRAM_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* What somebody reads who looks why a test failed. */
+__attribute__((noreturn, unused))
+static void die(const char *what)
+{
+	printf("error: %s: %s\n", what, strerror(errno));
+	fflush(stdout);
+	exit(1);
+}
+
+/* Nanoseconds, of which each is an instruction where these are counted. */
+__attribute__((unused))
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* Seconds */
+__attribute__((unused))
+static double now(void)
+{
+	return now_ns() / 1e9;
+}
+
+/* A parameter of the kernel's command line, as text: static memory. */
+__attribute__((unused))
+static const char *parameter(const char *name, const char *otherwise)
+{
+	static char text[4096];
+	static char value[256];
+	const size_t len = strlen(name);
+
+	if (!text[0]) {
+		FILE *f = fopen("/proc/cmdline", "r");
+
+		if (!f || !fgets(text, sizeof(text), f))
+			die("/proc/cmdline");
+		fclose(f);
+	}
+	for (const char *p = text; (p = strstr(p, name)); p += len) {
+		if ((p != text && p[-1] != ' ') || p[len] != '=')
+			continue;
+		snprintf(value, sizeof(value), "%.*s", (int)strcspn(p + len + 1, " \n"),
+			 p + len + 1);
+		return value;
+	}
+	return otherwise;
+}
+
+/* The same for a number. */
+__attribute__((unused))
+static long number(const char *name, long otherwise)
+{
+	const char *text = parameter(name, NULL);
+
+	return text ? strtol(text, NULL, 0) : otherwise;
+}
+
+#endif /* PROGRAM_H */
