@@ -238,6 +238,8 @@ def pagealloc(r):
                                  percent(used, stock), n(unmapped)])
     out += table(["", "stock", "unused", "", "used", "", "unmapped"], rows)
 
+    out += ["Where what is more comes from, and what was tried: `docs/decisions.md`, \"The first user turns it on\".", ""]
+
     for order in ORDERS:
         for what in ("hot", "cold"):
             worst, where = None, ""

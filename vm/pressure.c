@@ -12,12 +12,16 @@
  *				fail without anybody being killed. On a kernel that
  *				takes single pages off the direct map, only the
  *				first, for its time.
+ *   pressure scattered [N]	small pieces of secret memory on each CPU, given back in
+ *				an order that is drawn, and at once 90 % of memory as
+ *				anonymous memory, N times (5). As with rounds.
  *
  * Exit 0: it was so. 4: this kernel has no secret memory off whole blocks.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -273,6 +277,96 @@ static unsigned int draw(void)
 	return seed >> 32;
 }
 
+#define PIECE	(64 * KIB)
+
+/* On a CPU of its own: small pieces of secret memory, given back in any order. */
+static void scatter(int cpu, size_t size, volatile int *ready, int all)
+{
+	const size_t nr = size / PIECE;
+	char **piece = calloc(nr, sizeof(*piece));
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) || !piece)
+		die("scatter");
+	seed += cpu;
+	for (size_t i = 0; i < nr; i++) {
+		piece[i] = secret_map(PIECE);
+		if (touch(piece[i], PIECE) < PIECE) {
+			printf("secret: %zu of %zu pieces\n", i, nr);
+			fflush(stdout);
+			_exit(1);
+		}
+	}
+	__atomic_fetch_add(ready, 1, __ATOMIC_SEQ_CST);
+	while (*ready < all)
+		usleep(1000);
+	for (size_t left = nr; left; left--) {
+		size_t i = draw() % left;
+
+		munmap(piece[i], PIECE);
+		piece[i] = piece[left - 1];
+	}
+	_exit(0);
+}
+
+/*
+ * Free pages on the lists of CPUs keep their blocks from being whole. All of
+ * them are free nevertheless, and somebody's to have.
+ */
+static int scattered(int nr)
+{
+	const int cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	long kills = vmstat("oom_kill");
+	bool had_all = true, secret = true;
+	int kmsg = kmsg_open();
+	volatile int *ready = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (vmstat("nr_unmapped") < 0)
+		return SKIP;
+	if (ready == MAP_FAILED)
+		die("mmap");
+	if (getenv("SEED"))
+		seed = strtoull(getenv("SEED"), NULL, 0);
+	printf("seed: SEED=%llu\n", (unsigned long long)seed);
+
+	for (int i = 0; i < nr; i++) {
+		size_t size = meminfo("MemAvailable") / 10 * 9 * KIB / PAGE * PAGE;
+		int status;
+
+		fflush(stdout);
+		*ready = 0;
+		for (int cpu = 0; cpu < cpus; cpu++) {
+			pid_t pid = fork();
+
+			if (pid < 0)
+				die("fork");
+			if (!pid)
+				scatter(cpu, size / 4 * 3 / cpus, ready, cpus);
+		}
+		while (wait(&status) > 0) {
+			if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+				secret = false;
+				*ready = cpus;
+			}
+		}
+		printf("%ld MiB unmapped, %ld free of these, %ld in whole blocks; want %zu MiB\n",
+		       vmstat("nr_unmapped") / 256, vmstat("nr_free_unmapped") / 256,
+		       vmstat("nr_free_unmapped_whole") / 256, size / MIB);
+		fflush(stdout);
+		had_all &= take_and_free(size, false);
+		/* Another seed for those that are forked next */
+		draw();
+	}
+	claim(secret, "secret memory was had");
+	claim(had_all, "90 % of memory was had after it, at once");
+	claim(vmstat("oom_kill") == kills, "nobody was killed");
+	claim(!kmsg_complains(kmsg), "the kernel reported no failed allocation");
+	return !!failures;
+}
+
 static int blocks(size_t mib)
 {
 	const bool whole_blocks = vmstat("nr_unmapped") >= 0;
@@ -332,6 +426,8 @@ int main(int argc, char **argv)
 		return rounds(argc > 2 ? atoi(argv[2]) : 20);
 	if (argc > 1 && !strcmp(argv[1], "blocks"))
 		return blocks(argc > 2 ? atoi(argv[2]) : 256);
-	fprintf(stderr, "usage: pressure rounds [N] | blocks [MIB]\n");
+	if (argc > 1 && !strcmp(argv[1], "scattered"))
+		return scattered(argc > 2 ? atoi(argv[2]) : 5);
+	fprintf(stderr, "usage: pressure rounds [N] | blocks [MIB] | scattered [N]\n");
 	return 2;
 }

@@ -392,7 +392,14 @@ static void unmapped_account_dirty(struct page *page, unsigned int order,
 	struct zone *zone = page_zone(page);
 	long nr = 1L << order;
 
-	mod_zone_page_state(zone, NR_FREE_PAGES, add ? nr : -nr);
+	/*
+	 * Others change this counter without care for NMIs, with the zone lock
+	 * held: past the CPU's part of it, then.
+	 */
+	if (in_nmi())
+		zone_page_state_add(add ? nr : -nr, zone, NR_FREE_PAGES);
+	else
+		mod_zone_page_state(zone, NR_FREE_PAGES, add ? nr : -nr);
 	mod_zone_page_state(zone, NR_UNMAPPED_DIRTY, add ? nr : -nr);
 }
 

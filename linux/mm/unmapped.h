@@ -34,6 +34,7 @@ void unmapped_pool_demanded(struct zone *zone);
 void unmapped_pool_look(struct zone *zone);
 void unmapped_pool_remapped(struct zone *zone);
 void unmapped_pool_pressure(struct zone *zone);
+bool unmapped_drain_zone(struct zone *zone);
 void unmapped_zone_init(struct zone *zone);
 int unmapped_pool_init(void);
 
@@ -102,7 +103,7 @@ unmapped_erase_folios(const struct folio_batch *folios, unsigned int first)
 	return 0;
 }
 
-static inline bool unmapped_drain_dirty(void)
+static inline bool unmapped_drain_zone(struct zone *zone)
 {
 	return false;
 }

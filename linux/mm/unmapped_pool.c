@@ -259,16 +259,36 @@ static bool unmapped_pool_on_pcp(struct zone *zone)
 	return false;
 }
 
+/**
+ * unmapped_drain_zone - put free unmapped pages on the free lists
+ * @zone: zone that has some of them
+ *
+ * Those on per-CPU lists, and those that wait to be erased, keep their blocks
+ * from being whole, and so from everybody who could have them back.
+ *
+ * Context: task, may sleep, may be in reclaim.
+ * Return: whether there were any.
+ */
+bool unmapped_drain_zone(struct zone *zone)
+{
+	bool drained = unmapped_drain_dirty();
+
+	if (!unmapped_pool_on_pcp(zone))
+		return drained;
+
+	drain_all_pages(zone);
+	return true;
+}
+
 /* Let go of half of the pool, or of what is left of it. */
 static void unmapped_pool_shrink(struct zone *zone)
 {
 	unsigned long nr;
 
-	unmapped_drain_dirty();
 	/* A zone that has lost its memory loses its per-CPU lists, too */
 	get_online_mems();
-	if (populated_zone(zone) && unmapped_pool_on_pcp(zone))
-		drain_all_pages(zone);
+	if (populated_zone(zone))
+		unmapped_drain_zone(zone);
 	put_online_mems();
 
 	nr = unmapped_pool_blocks(zone);
