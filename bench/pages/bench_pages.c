@@ -12,7 +12,7 @@
  * mermap_halves open NR windows, then close them
  * vmap		vmap() and vunmap() of a page
  * vm_map_ram	vm_map_ram() and vm_unmap_ram() of a page
- * kmap_local	kmap_local_page() and kunmap_local() of a page
+ * kmap_local	what kmap_local_page() and kunmap_local() of a page in high memory do
  *
  * GFP is kernel, user or unmapped. The answer is a line for each part of WHAT: its
  * name, and the median, the least and the most of ROUNDS rounds, in cycles of the
@@ -186,15 +186,15 @@ static void run_kmap_local(struct bench *bench, struct bench_cpu *cpu)
 	struct page *page = cpu->pages[0];
 
 	for (unsigned int i = 0; i < bench->nr; i++) {
-		void *addr = kmap_local_page(page);
+		/* Without HIGHMEM, kmap_local_page() is page_address() even so */
+		void *addr = __kmap_local_page_prot(page, PAGE_KERNEL);
 
 		/* The address of the direct map: nothing was measured */
 		if (addr == page_address(page)) {
 			atomic_inc(&bench->failed);
-			kunmap_local(addr);
 			return;
 		}
-		kunmap_local(addr);
+		kunmap_local_indexed(addr);
 	}
 }
 #endif
