@@ -11,11 +11,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +35,17 @@ static void die(const char *what)
 	exit(125);
 }
 
+/* Beyond RLIMIT_MEMLOCK of its user, or without memory, a page cannot be had. */
+static void none_left(int sig)
+{
+	static const char text[] = "secret: a page could not be had (RLIMIT_MEMLOCK?)\n";
+	ssize_t n = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+	(void)sig;
+	(void)n;
+	_exit(125);
+}
+
 /* What is written to a page, and no other word of any page has. */
 static uint64_t mark(size_t word)
 {
@@ -43,6 +56,7 @@ int main(int argc, char **argv)
 {
 	unsigned long mib = argc > 2 ? strtoul(argv[1], NULL, 10) : 0;
 	size_t len = mib << 20;
+	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	uint64_t *p;
 	int fd, status;
 	pid_t pid;
@@ -51,6 +65,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: secret MIB COMMAND [ARGUMENT...]\n");
 		return 125;
 	}
+	/* Only root may: for others it is as it is */
+	setrlimit(RLIMIT_MEMLOCK, &unlimited);
+	signal(SIGBUS, none_left);
 	fd = syscall(__NR_memfd_secret, O_CLOEXEC);
 	if (fd < 0)
 		die("memfd_secret");
@@ -66,6 +83,7 @@ int main(int argc, char **argv)
 	if (pid < 0)
 		die("fork");
 	if (!pid) {
+		signal(SIGBUS, SIG_DFL);
 		execvp(argv[2], argv + 2);
 		fprintf(stderr, "secret: %s: %s\n", argv[2], strerror(errno));
 		_exit(errno == ENOENT ? 127 : 126);
