@@ -131,20 +131,6 @@ static const struct {
 
 #define NR_COUNTERS	(sizeof(counters) / sizeof(*counters))
 
-static void slurp(const char *file, char *text, size_t size)
-{
-	int fd = open(file, O_RDONLY);
-	size_t len = 0;
-	ssize_t n;
-
-	if (fd < 0)
-		die(file);
-	while ((n = read(fd, text + len, size - 1 - len)) > 0)
-		len += n;
-	text[len] = 0;
-	close(fd);
-}
-
 static long lookup(const char *text, const char *key)
 {
 	const size_t len = strlen(key);

@@ -73,20 +73,6 @@ static long lookup(const char *text, const char *key)
 	return -1;
 }
 
-static void slurp(const char *file, char *text, size_t size)
-{
-	int fd = open(file, O_RDONLY);
-	size_t len = 0;
-	ssize_t n;
-
-	if (fd < 0)
-		die(file);
-	while ((n = read(fd, text + len, size - 1 - len)) > 0)
-		len += n;
-	text[len] = 0;
-	close(fd);
-}
-
 /* Function calls and TLB shootdowns, all CPUs. */
 static long interrupts(void)
 {

@@ -155,21 +155,6 @@ static uint64_t times[NR_TIMES];
 
 /* /proc and /sys */
 
-static bool slurp(const char *file, char *text, size_t size)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	size_t len = 0;
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	while (len < size - 1 && (n = read(fd, text + len, size - 1 - len)) > 0)
-		len += n;
-	text[len] = 0;
-	close(fd);
-	return true;
-}
-
 static bool set(const char *file, const char *value)
 {
 	int fd = open(file, O_WRONLY | O_CLOEXEC);
@@ -239,7 +224,7 @@ static char vmstat[32768];
 
 static void read_vmstat(void)
 {
-	if (!slurp("/proc/vmstat", vmstat, sizeof(vmstat)))
+	if (!slurp_if("/proc/vmstat", vmstat, sizeof(vmstat)))
 		die("/proc/vmstat");
 }
 
@@ -259,7 +244,7 @@ static long interrupts(void)
 	static char text[65536];
 	long sum = 0;
 
-	if (!slurp("/proc/interrupts", text, sizeof(text)))
+	if (!slurp_if("/proc/interrupts", text, sizeof(text)))
 		die("/proc/interrupts");
 	for (char *line = text; line && *line; line = strchr(line, '\n')) {
 		char *p, *end;
@@ -333,7 +318,7 @@ static void read_free(struct free_memory *f)
 	static char text[65536];
 
 	*f = (struct free_memory){ .largest_mapped = -1, .largest = -1 };
-	if (!slurp("/proc/pagetypeinfo", text, sizeof(text)))
+	if (!slurp_if("/proc/pagetypeinfo", text, sizeof(text)))
 		die("/proc/pagetypeinfo");
 	for (char *line = text; line && *line; line = strchr(line, '\n')) {
 		char zone[32], type[32];
@@ -387,7 +372,7 @@ static void sample(int round, const char *actor)
 	set("/proc/sys/vm/stat_refresh", "1");
 	read_free(&f);
 	read_vmstat();
-	if (!slurp("/proc/meminfo", meminfo, sizeof(meminfo)))
+	if (!slurp_if("/proc/meminfo", meminfo, sizeof(meminfo)))
 		die("/proc/meminfo");
 
 	/* Twice the first time: the columns' names, a line each, and their values. */
@@ -1063,7 +1048,7 @@ int main(void)
 	slab_open();
 	cache_open();
 
-	if (!slurp("/proc/sys/vm/unmapped_pool_blocks", text, sizeof(text))) {
+	if (!slurp_if("/proc/sys/vm/unmapped_pool_blocks", text, sizeof(text))) {
 		printf("pool missing\n");
 	} else {
 		if (pool >= 0) {
@@ -1072,7 +1057,7 @@ int main(void)
 		}
 		printf("pool %d\n", atoi(text));
 	}
-	if (!slurp("/proc/meminfo", text, sizeof(text)))
+	if (!slurp_if("/proc/meminfo", text, sizeof(text)))
 		die("/proc/meminfo");
 	printf("seed %" PRIu64 "\nrounds %d\ncpus %d\nmemory %ld\n", seed, rounds, cpus,
 	       lookup(text, "MemTotal:"));

@@ -4,11 +4,14 @@
 #define PROGRAM_H
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* What somebody reads who looks why a test failed. */
 __attribute__((noreturn, unused))
@@ -34,6 +37,31 @@ __attribute__((unused))
 static double now(void)
 {
 	return now_ns() / 1e9;
+}
+
+/* All of a file, as far as there is room. */
+__attribute__((unused))
+static bool slurp_if(const char *file, char *text, size_t size)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+	size_t len = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	while (len < size - 1 && (n = read(fd, text + len, size - 1 - len)) > 0)
+		len += n;
+	text[len] = 0;
+	close(fd);
+	return true;
+}
+
+/* The same for one that must be there. */
+__attribute__((unused))
+static void slurp(const char *file, char *text, size_t size)
+{
+	if (!slurp_if(file, text, size))
+		die(file);
 }
 
 /* A parameter of the kernel's command line, as text: static memory. */
