@@ -199,17 +199,6 @@ static void churn_proc(long leave_free)
 	}
 }
 
-static pid_t spawn(void)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		die("fork");
-	return pid;
-}
-
 static bool ended_well(pid_t pid)
 {
 	int status;

@@ -131,44 +131,6 @@ static const struct {
 
 #define NR_COUNTERS	(sizeof(counters) / sizeof(*counters))
 
-static long lookup(const char *text, const char *key)
-{
-	const size_t len = strlen(key);
-
-	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (!strncmp(line, key, len) && (line[len] == ' ' || line[len] == '\t'))
-			return strtol(line + len, NULL, 10);
-	}
-	return -1;
-}
-
-/* Function calls and TLB shootdowns: of a CPU, or of all with -1. */
-static long interrupts(int cpu)
-{
-	static char text[65536];
-	long sum = 0;
-
-	slurp("/proc/interrupts", text, sizeof(text));
-	for (char *line = text; line && *line; line = strchr(line, '\n')) {
-		char *p, *end;
-		int i = 0;
-
-		line += strspn(line, " \n");
-		if (strncmp(line, "CAL:", 4) && strncmp(line, "TLB:", 4))
-			continue;
-		for (p = line + 4; ; p = end, i++) {
-			long n = strtol(p, &end, 10);
-
-			if (p == end)
-				break;
-			if (cpu < 0 || i == cpu)
-				sum += n;
-		}
-	}
-	return sum;
-}
-
 static void count(long *value)
 {
 	static char vmstat[32768], meminfo[8192];
@@ -747,17 +709,6 @@ static void figure_bystander(void)
 #define EXECS		60
 #define SOURCES		"/bench"
 
-static pid_t spawn_process(void)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		die("fork");
-	return pid;
-}
-
 static void wait_all(int nr)
 {
 	int status;
@@ -790,7 +741,7 @@ static void talk(void)
 			ssize_t n = 0;
 			long sum = 0;
 
-			if (spawn_process())
+			if (spawn())
 				continue;
 			for (int j = 0; j < SENDERS; j++) {
 				if (sends)
@@ -873,7 +824,7 @@ static void day_part(const char *name, void (*run)(void))
 
 	count(before);
 	start = cycles();
-	pid = spawn_process();
+	pid = spawn();
 	if (!pid) {
 		run();
 		fflush(stdout);
@@ -917,7 +868,7 @@ static void figure_day(void)
 	if (sched_setaffinity(0, sizeof(all), &all))
 		die("sched_setaffinity");
 	if (in_use()) {
-		pid = spawn_process();
+		pid = spawn();
 		if (!pid)
 			churn();
 	}

@@ -61,42 +61,6 @@ static const struct {
 	[ZEROED]	= { "zeroed", "/proc/vmstat", "unmapped_zeroed_pages" },
 };
 
-static long lookup(const char *text, const char *key)
-{
-	size_t len = strlen(key);
-
-	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (!strncmp(line, key, len) && (line[len] == ' ' || line[len] == '\t'))
-			return strtol(line + len, NULL, 10);
-	}
-	return -1;
-}
-
-/* Function calls and TLB shootdowns, all CPUs. */
-static long interrupts(void)
-{
-	static char text[65536];
-	long sum = 0;
-
-	slurp("/proc/interrupts", text, sizeof(text));
-	for (char *line = text; line && *line; line = strchr(line, '\n')) {
-		char *p, *end;
-
-		line += strspn(line, " \n");
-		if (strncmp(line, "CAL:", 4) && strncmp(line, "TLB:", 4))
-			continue;
-		for (p = line + 4; ; p = end) {
-			long n = strtol(p, &end, 10);
-
-			if (p == end)
-				break;
-			sum += n;
-		}
-	}
-	return sum;
-}
-
 static void count(long *value)
 {
 	static char vmstat[32768], meminfo[8192];
@@ -105,7 +69,7 @@ static void count(long *value)
 	slurp("/proc/vmstat", vmstat, sizeof(vmstat));
 	for (int i = 0; i < NR_COUNTERS; i++) {
 		if (i == INTERRUPTS)
-			value[i] = interrupts();
+			value[i] = interrupts(-1);
 		else
 			value[i] = lookup(counters[i].file[6] == 'v' ? vmstat : meminfo,
 					  counters[i].key);

@@ -172,7 +172,7 @@ static void must_set(const char *file, const char *value)
 }
 
 /* The sum of all lines with @key; "key*" begins with it. -1: there is none. */
-static long lookup(const char *text, const char *key)
+static long lookup_sum(const char *text, const char *key)
 {
 	size_t len = strcspn(key, "*");
 	bool prefix = key[len];
@@ -230,7 +230,7 @@ static void read_vmstat(void)
 
 static long counted(unsigned int i)
 {
-	long value = lookup(vmstat, counters[i].key);
+	long value = lookup_sum(vmstat, counters[i].key);
 
 	return value < 0 ? -1 : value - counted_before[i];
 }
@@ -239,13 +239,12 @@ static long counted(unsigned int i)
  * How often CPUs were told by another one to do something, all CPUs together.
  * Those that came for a TLB flush are among the function calls.
  */
-static long interrupts(void)
+static long function_calls(void)
 {
 	static char text[65536];
 	long sum = 0;
 
-	if (!slurp_if("/proc/interrupts", text, sizeof(text)))
-		die("/proc/interrupts");
+	slurp("/proc/interrupts", text, sizeof(text));
 	for (char *line = text; line && *line; line = strchr(line, '\n')) {
 		char *p, *end;
 
@@ -282,10 +281,10 @@ static struct flushes read_flushes(void)
 	struct flushes f;
 
 	read_vmstat();
-	f.one = lookup(vmstat, "nr_tlb_local_flush_one");
-	f.received = lookup(vmstat, "nr_tlb_remote_flush_received");
-	f.own = lookup(vmstat, "unmapped_shootdown");
-	f.interrupts = interrupts();
+	f.one = lookup_sum(vmstat, "nr_tlb_local_flush_one");
+	f.received = lookup_sum(vmstat, "nr_tlb_remote_flush_received");
+	f.own = lookup_sum(vmstat, "unmapped_shootdown");
+	f.interrupts = function_calls();
 	if (f.one < 0 || f.received < 0) {
 		errno = ENODATA;
 		die("/proc/vmstat does not count TLB flushes (CONFIG_DEBUG_TLBFLUSH)");
@@ -383,7 +382,7 @@ static void sample(int round, const char *actor)
 		else								\
 			printf("," format, value);				\
 	} while (0)
-#define ITEM(name, key) COL(name, "%ld", lookup(vmstat, key))
+#define ITEM(name, key) COL(name, "%ld", lookup_sum(vmstat, key))
 		if (names)
 			printf("column round\ncolumn actor\n");
 		else
@@ -403,9 +402,9 @@ static void sample(int round, const char *actor)
 		COL("partial_unmapped", "%ld", f.partial_unmapped);
 		ITEM("unmapped", "nr_unmapped");
 		ITEM("free_unmapped", "nr_free_unmapped");
-		COL("dm4k", "%ld", lookup(meminfo, "DirectMap4k:"));
-		COL("dm2m", "%ld", lookup(meminfo, "DirectMap2M:"));
-		COL("dm1g", "%ld", lookup(meminfo, "DirectMap1G:"));
+		COL("dm4k", "%ld", lookup_sum(meminfo, "DirectMap4k:"));
+		COL("dm2m", "%ld", lookup_sum(meminfo, "DirectMap2M:"));
+		COL("dm1g", "%ld", lookup_sum(meminfo, "DirectMap1G:"));
 		COL("fault_one", "%ld", secret_flushes[FAULT].one);
 		COL("fault_received", "%ld", secret_flushes[FAULT].received);
 		COL("fault_interrupts", "%ld", secret_flushes[FAULT].interrupts);
@@ -566,7 +565,7 @@ static void anon_start(uint64_t seed)
 static long thp_counter(const char *key)
 {
 	read_vmstat();
-	return lookup(vmstat, key);
+	return lookup_sum(vmstat, key);
 }
 
 static void anon_step(uint64_t seed, unsigned long target, unsigned long churn, unsigned int cpu)
@@ -1060,7 +1059,7 @@ int main(void)
 	if (!slurp_if("/proc/meminfo", text, sizeof(text)))
 		die("/proc/meminfo");
 	printf("seed %" PRIu64 "\nrounds %d\ncpus %d\nmemory %ld\n", seed, rounds, cpus,
-	       lookup(text, "MemTotal:"));
+	       lookup_sum(text, "MemTotal:"));
 
 	rng_seed(&who, seed, 0);
 	rng_seed(&cache, seed, 1);
@@ -1069,7 +1068,7 @@ int main(void)
 	anon_start(seed);
 	read_vmstat();
 	for (unsigned int i = 0; i < NR_COUNTERS; i++)
-		counted_before[i] = lookup(vmstat, counters[i].key);
+		counted_before[i] = lookup_sum(vmstat, counters[i].key);
 	start_ns = now_ns();
 	sample(-1, "start");
 

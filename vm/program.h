@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,6 +63,60 @@ static void slurp(const char *file, char *text, size_t size)
 {
 	if (!slurp_if(file, text, size))
 		die(file);
+}
+
+/* The number after a name at the start of a line, or -1. */
+__attribute__((unused))
+static long lookup(const char *text, const char *key)
+{
+	const size_t len = strlen(key);
+
+	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (!strncmp(line, key, len) && (line[len] == ' ' || line[len] == '\t'))
+			return strtol(line + len, NULL, 10);
+	}
+	return -1;
+}
+
+/* Function calls and TLB shootdowns: of a CPU, or of all with -1. */
+__attribute__((unused))
+static long interrupts(int cpu)
+{
+	static char text[65536];
+	long sum = 0;
+
+	slurp("/proc/interrupts", text, sizeof(text));
+	for (char *line = text; line && *line; line = strchr(line, '\n')) {
+		char *p, *end;
+		int i = 0;
+
+		line += strspn(line, " \n");
+		if (strncmp(line, "CAL:", 4) && strncmp(line, "TLB:", 4))
+			continue;
+		for (p = line + 4; ; p = end, i++) {
+			long n = strtol(p, &end, 10);
+
+			if (p == end)
+				break;
+			if (cpu < 0 || i == cpu)
+				sum += n;
+		}
+	}
+	return sum;
+}
+
+/* fork(), with nothing left to be printed twice. */
+__attribute__((unused))
+static pid_t spawn(void)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	return pid;
 }
 
 /* A parameter of the kernel's command line, as text: static memory. */
