@@ -17,19 +17,22 @@ endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test kernel image shell tree save check bisect deps source clean machine demo fragmentation atomic-load bench bench-quick bench-off results pictures \
+.PHONY: help run test unit kernel image shell tree save mail check bisect deps source clean machine demo fragmentation atomic-load bench bench-quick bench-off results pictures \
 	deb deb-deps deb-test
 
 help:
 	@echo 'make run                   everything from nothing, then the demonstration'
 	@echo 'make test                  everything from nothing: all tests on all test kernels'
 	@echo '                           (ROWS="release-* rt": only these rows of vm/tests.list)'
+	@echo 'make unit                  files of the kernel that decide, compiled in user space: seconds'
 	@echo 'make kernel CONFIG=...     one kernel: release, debug, rt or stock'
 	@echo 'make -s image CONFIG=...   print the path of its bzImage'
 	@echo 'make shell CONFIG=...      a shell in the test machine, with the tools in it'
 	@echo 'make tree                  build/linux: a git tree of Linux with the series applied'
 	@echo 'make save                  write that tree back to patches/ and linux/'
-	@echo 'make check                 the series: applies, checkpatch, sparse, coccicheck, overlay'
+	@echo 'make mail OUT=DIR          the series as anybody can git am it, with its cover letter'
+	@echo '                           (build/mail unless said; OPTIONS="--version 2": scripts/mail.sh --help)'
+	@echo 'make check                 the series: applies, git am, checkpatch, sizes, sparse, coccicheck, overlay'
 	@echo 'make bisect                every commit of the series builds and boots (long)'
 	@echo 'make fragmentation         a mixed load beside the stock kernel: what it does to memory'
 	@echo '                           (OPTIONS="--quick --seed 7": bench/fragmentation --help)'
@@ -64,6 +67,9 @@ endif
 save:
 	@TREE="$(TREE)" BASE="$(BASE)" scripts/save.sh
 
+mail: tree
+	@TREE="$(TREE)" BASE="$(BASE)" scripts/mail.sh $(OPTIONS) $(OUT)
+
 # stock needs no series, and must not be held up by one that does not apply.
 kernel: $(if $(filter stock %-stock,$(CONFIG)),source,tree)
 	@scripts/kernel.sh $(CONFIG) $(call src-of,$(CONFIG)) $(call out-of,$(CONFIG))
@@ -81,15 +87,19 @@ test: tree
 	@for k in $(KERNELS); do $(MAKE) machine CONFIG=$$k || exit 1; done
 	@scripts/test.sh $(ROWS)
 
+unit: tree
+	@$(MAKE) -C $(or $(TREE),$(B)/linux)/tools/testing/unmapped OUTPUT=$(B)/unit run
+
 check: tree
 	@scripts/check.sh
 
 bisect: tree
 	@scripts/bisect.sh
 
-# The demonstration compares the patched kernel with the stock one.
+# The demonstration compares the patched kernel with the stock one, both as
+# distributions build them: with static keys.
 run: tree
-	@for k in release stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
+	@for k in keys keys-stock; do $(MAKE) machine CONFIG=$$k || exit 1; done
 	@scripts/demo.sh
 
 # Each is a script of bench/.
@@ -126,5 +136,5 @@ deb-test: deb
 	@scripts/deb-test.sh
 
 clean:
-	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/bisect $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb
+	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/mail $(B)/unit $(B)/bisect $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb
 	@echo 'clean: build/linux, build/source and build/ccache stay; rm -rf build removes them, unsaved commits too'

@@ -14,14 +14,6 @@ import re
 import statistics
 import sys
 
-# The limits of the claims (P3, P4, P5)
-P3_BOTH, P3_FAULT = 1.00, 0.60
-P4_MORE = 0.01
-# "Tens of instructions"
-P5_MOST = 99
-# Two counts of the same thing are as far apart as that at most
-SAME = 0.01
-
 
 def die(text):
     print(f"report: {text}", file=sys.stderr)
@@ -31,6 +23,17 @@ def die(text):
 def number(text):
     value = float(text)
     return int(value) if value == int(value) else value
+
+
+def limits():
+    """The limits of the claims, which scripts/demo.awk has from there as well."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "limits")) as f:
+        return {w[0]: number(w[1]) for w in map(str.split, f) if w and w[0] != "#"}
+
+
+LIMITS = limits()
+P3_BOTH, P3_FAULT = LIMITS["P3_BOTH"], LIMITS["P3_FAULT"]
+P4_MORE, P5_MOST, SAME = LIMITS["P4_MORE"], LIMITS["P5_MOST"], LIMITS["SAME"]
 
 
 def pairs(words):

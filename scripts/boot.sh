@@ -13,8 +13,15 @@ usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
   --cpu MODEL     QEMU's -cpu (default: max)
   --smp N         processors (default: 4)
   --mem SIZE      memory (default: 4G)
+  --nodes N       NUMA nodes of equal size, each a processor socket (default: none)
+  --low SIZE      of the memory, that much below 4 GiB
   --machine TEXT  more QEMU arguments
-  --icount        one instruction is one guest nanosecond (one thread)
+  --one-thread    the processors take turns on one thread of the host (not with KVM):
+                  for kernels with static keys, see configs/keys.config
+  --icount        one instruction is one guest nanosecond, idle processors wait for no
+                  clock of the host: with --seed a machine does the same each time,
+                  whatever else the host does (one thread)
+  --seed N        where the machine's random numbers start
   --host PROGRAM  a program of tools/ that looks at the machine from outside, while
                   its counterpart inside tells it what to look at; what it prints
                   is in DIR/host.out
@@ -25,7 +32,7 @@ usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
 Exit 0: the machine powered itself off, ran all that it was asked to run, and
 its kernel reported nothing. What the tests said is in DIR/results.ktap."
 
-run='' out=$BUILD/boot append='' cpu=max smp=4 mem=4G machine='' icount='' monitor='' host='' timeout=900 slow=1
+run='' out=$BUILD/boot append='' cpu=max smp=4 mem=4G nodes='' low='' machine='' icount='' thread=multi seed='' monitor='' host='' timeout=900 slow=1
 while [ $# -gt 0 ]; do
 	case $1 in
 	--run)		run=$2; shift ;;
@@ -34,11 +41,15 @@ while [ $# -gt 0 ]; do
 	--cpu)		cpu=$2; shift ;;
 	--smp)		smp=$2; shift ;;
 	--mem)		mem=$2; shift ;;
+	--nodes)	nodes=$2; shift ;;
+	--low)		low=$2; shift ;;
 	--machine)	machine=$2; shift ;;
 	--host)		host=$2; shift ;;
 	--timeout)	timeout=$2; shift ;;
 	--slow)		slow=$2; shift ;;
 	--icount)	icount=1 ;;
+	--one-thread)	thread=single ;;
+	--seed)		seed=$2; shift ;;
 	--monitor)	monitor=1 ;;
 	-*)		die "unknown option $1 (--help)" ;;
 	*)		break ;;
@@ -68,11 +79,11 @@ rm -f "$console" "$results" "$out/hmp.sock" "$out/qmp.sock"
 # A /dev/kvm alone proves nothing: it may belong to a hypervisor that cannot
 # run this kernel. The processor has to say that it can.
 if [ -n "$icount" ]; then
-	accel='-accel tcg,thread=single -icount shift=0'
+	accel='-accel tcg,thread=single -icount shift=0,sleep=off -rtc base=2000-01-01,clock=vm'
 elif grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then
 	accel='-accel kvm'
 else
-	accel='-accel tcg,thread=multi'
+	accel="-accel tcg,thread=$thread"
 fi
 
 # The emulation's time stamp counter is the host's: how fast is it?
@@ -85,11 +96,25 @@ tsc_khz()
 # clock with another may wait for ever while it starts: so tell it.
 params="console=ttyS0 earlyprintk=serial,ttyS0,115200 panic=-1 no_timer_check tsc=reliable lpj=40000000"
 case $accel in
-*multi)	khz=$(tsc_khz) && params="$params tsc_early_khz=$khz" ;;
+*multi|*single)	khz=$(tsc_khz) && params="$params tsc_early_khz=$khz" ;;
 esac
 set -- -nodefaults -no-user-config -display none -no-reboot \
-	-machine q35 -cpu "$cpu" -smp "$smp" -m "$mem" -pidfile "$pidfile" \
+	-machine "q35${low:+,max-ram-below-4g=$low}" -cpu "$cpu" -smp "$smp${nodes:+,sockets=$nodes}" \
+	-m "$mem" -pidfile "$pidfile" \
 	-kernel "$image" -initrd "$initrd"
+[ -z "$seed" ] || set -- "$@" -seed "$seed"
+if [ -n "$nodes" ]; then
+	case $mem in
+	*G)	mib=$((${mem%G} * 1024)) ;;
+	*)	mib=${mem%M} ;;
+	esac
+	node=0
+	while [ "$node" -lt "$nodes" ]; do
+		set -- "$@" -object "memory-backend-ram,id=m$node,size=$((mib / nodes))M" \
+			-numa "node,nodeid=$node,memdev=m$node,cpus=$((node * smp / nodes))-$(((node + 1) * smp / nodes - 1))"
+		node=$((node + 1))
+	done
+fi
 [ -z "$monitor" ] ||
 	set -- "$@" -chardev "socket,id=hmp,path=$out/hmp.sock,server=on,wait=off" -mon chardev=hmp,mode=readline \
 		-qmp "unix:$out/qmp.sock,server=on,wait=off"

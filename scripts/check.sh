@@ -1,15 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Check the series: applies, checkpatch, sparse, coccicheck, overlay, docs, scripts.
+# Check the series: applies, can be mailed, checkpatch, size of patches, sparse,
+# coccicheck, overlay, docs, unit tests, scripts.
 set -eu
 . "$(dirname "$0")/lib.sh"
 . "$TOP/scripts/series.sh"
 usage "${1:-}" "usage: check.sh
 
-Every patch applies to the pristine source and passes checkpatch --strict; new
-and changed C is clean under sparse and under coccicheck's free, locks and null
-groups; kernel-doc and the documents are rendered without a warning; linux/ holds
-nothing that make tree does not use; scripts/ are sound.
+Every patch applies to the pristine source; what make mail writes gives the same
+tree by git am, passes checkpatch --strict, and no patch adds more lines than can be
+reviewed in one sitting; new and changed C is clean under sparse and under
+coccicheck's free, locks and null groups; kernel-doc and the documents are rendered
+without a warning; linux/ holds nothing that make tree does not use; our own scripts
+are sound.
 Needs 'make tree'. What each tool said is in build/check/."
 
 tree=$BUILD/linux
@@ -36,6 +39,9 @@ result()
 	fi
 }
 
+# reasons FILE: the patterns of a list of exceptions
+reasons() { sed -e '/^#/d' -e '/^[[:space:]]*$/d' "$1"; }
+
 # 1. The series gives this tree, from nothing but the pristine source.
 report=$out/apply
 : >"$report"
@@ -57,26 +63,76 @@ series_lines "$TOP/patches" | tr -s ' \t' '\n' | grep -v '\.patch$' | sort >"$ou
 } >"$report"
 result "the overlay holds nothing that make tree does not use" "$report"
 
-# 3. checkpatch on the commits, so that both hunks and whole files are seen.
+# 3. What is mailed, taken by git am on the pristine source, is this tree. Only
+# the files that the mails name are checked out.
+report=$out/mail.new
+mail=$out/mail
+am=$out/am
+mailed()
+{
+	"$TOP/scripts/mail.sh" "$mail" &&
+	git clone -q --shared --no-checkout "$tree" "$am" &&
+	sed -n -E 's,^(\+\+\+ b|--- a)/,/,p' "$mail"/*.patch | sort -u |
+		git -C "$am" sparse-checkout set --no-cone --stdin &&
+	git -C "$am" checkout -q --detach "$(g rev-parse base)" &&
+	git -C "$am" -c user.name=check -c user.email=check@localhost -c gc.auto=0 \
+		am -q --empty=drop --no-gpg-sign "$mail"/*.patch
+}
+if mailed >"$out/mail.log" 2>&1; then
+	[ "$(git -C "$am" rev-parse 'HEAD^{tree}')" = "$(g rev-parse 'HEAD^{tree}')" ] ||
+		echo "git am of the mails gives another tree than build/linux"
+	[ "$(git -C "$am" rev-list --count "$(g rev-parse base)..HEAD")" -eq "$(g rev-list --count base..HEAD)" ] ||
+		echo "git am of the mails gives another number of commits than build/linux has"
+	(cd "$mail" && ls) | grep '\.patch$' | sed 1d >"$out/mails"
+	rm -rf "$am"
+else
+	: >"$out/mails"
+	echo "what is mailed cannot be taken by git am:"
+	tail -n 5 "$out/mail.log"
+fi >"$report"
+result "git am of $(wc -l <"$out/mails") mails and their cover letter gives the same tree" "$report"
+
+# 4. checkpatch on the mails, where both hunks and whole files are seen.
 # Sign-offs are added by whoever sends the series; MAINTAINERS as well. What
 # else is meant to be as it is stands in checkpatch.ok, with the reason.
 report=$out/checkpatch
-: >"$report"
-sed -e '/^#/d' -e '/^[[:space:]]*$/d' "$TOP/scripts/checkpatch.ok" >"$out/checkpatch.ok"
-for c in $(g rev-list --reverse base..HEAD); do
-	(cd "$tree" && git format-patch -1 --stdout "$c" |
-		perl scripts/checkpatch.pl --strict --no-signoff --no-summary --terse --showfile --show-types \
-			--ignore FILE_PATH_CHANGES,COMMIT_LOG_USE_LINK - 2>>"$out/checkpatch.err" || :) |
-		grep -vE -f "$out/checkpatch.ok" |
-		sed "s|^|$(g show -s --format=%f "$c" | cut -c 1-24): |" >>"$report" || :
-done
+reasons "$TOP/scripts/checkpatch.ok" >"$out/checkpatch.ok"
+mkdir "$out/checkpatch.d"
+checkpatch='
+	perl scripts/checkpatch.pl --strict --no-signoff --no-summary --terse --showfile --show-types \
+		--ignore FILE_PATH_CHANGES,COMMIT_LOG_USE_LINK "$1/$3" >"$2/$3.out" 2>"$2/$3.err" ||
+		[ $? -eq 1 ]'
+(cd "$tree" && xargs -r -P "$(nproc)" -n 1 sh -c "$checkpatch" checkpatch "$mail" "$out/checkpatch.d") <"$out/mails" ||
+	echo "checkpatch did not run; see $out/checkpatch.d" >"$report"
+while read -r m; do
+	grep -vE -f "$out/checkpatch.ok" "$out/checkpatch.d/$m.out" | sed "s|^|$(printf '%.24s' "$m"): |" || :
+done <"$out/mails" >>"$report"
+[ -s "$out/mails" ] || echo "nothing was mailed" >>"$report"
 result "checkpatch --strict" "$report"
+
+# 5. A patch is for one sitting. Files that are ours whole, tests and documents
+# count too; patchsize.ok says which are meant to be larger, and why.
+report=$out/patchsize
+most=450
+reasons "$TOP/scripts/patchsize.ok" >"$out/patchsize.ok"
+while read -r m; do
+	printf '%s: adds %s lines\n' "$(sed -n 's/^Subject: \[PATCH[^]]*\] //p; T; n; s/^ / /p; q' "$mail/$m" | tr -d '\n')" \
+		"$(git apply --numstat "$mail/$m" | awk '{ n += $1 } END { print n + 0 }')"
+done <"$out/mails" >"$out/sizes"
+awk -v most="$most" '$(NF - 1) > most' "$out/sizes" >"$out/large"
+{
+	grep -vE -f "$out/patchsize.ok" "$out/large" || :
+	while read -r ok; do
+		grep -qE -e "$ok" "$out/large" || echo "scripts/patchsize.ok: no patch over $most lines is named by: $ok"
+	done <"$out/patchsize.ok"
+} >"$report"
+result "no patch adds more than $most lines" "$report"
 
 # The C files that the series has a hand in.
 g diff --no-renames --diff-filter=AM --name-only base HEAD -- '*.c' ':!tools' ':!Documentation' ':!samples' >"$out/changed.all"
 g diff --no-renames --diff-filter=A --name-only base HEAD -- '*.c' >"$out/new"
 
-# 4. sparse: nothing in our files, nothing in Linux's that was not there. Only
+# 6. sparse: nothing in our files, nothing in Linux's that was not there. Only
 # what release builds can be looked at.
 report=$out/sparse.new
 : >"$report"
@@ -129,7 +185,7 @@ if [ -s "$out/changed.all" ]; then
 fi
 result "sparse on $(wc -l <"$out/built") changed or new C files" "$report"
 
-# 5. coccicheck: the same, found or not found in the pristine file.
+# 7. coccicheck: the same, found or not found in the pristine file.
 report=$out/cocci.new
 : >"$report"
 cocci()
@@ -160,7 +216,7 @@ if [ -s "$out/changed.all" ]; then
 fi
 result "coccicheck: free, locks, null" "$report"
 
-# 6. Documents: what the kernel's own make htmldocs and kernel-doc say of files
+# 8. Documents: what the kernel's own make htmldocs and kernel-doc say of files
 # that the series adds. Where python3 is not Debian's, it does not find Debian's
 # Sphinx.
 report=$out/docs
@@ -175,7 +231,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
 # Sphinx warns only of what it reads anew.
 rm -rf "$BUILD/htmldocs"
 if step "htmldocs" "$out/htmldocs.log" html; then
-	for f in Documentation/mm/unmapped.rst Documentation/admin-guide/mm/unmapped.rst Documentation/mm/mermap.rst; do
+	g diff --no-renames --diff-filter=A --name-only base HEAD -- 'Documentation/*.rst' | while read -r f; do
 		html=${f#Documentation/}
 		[ -s "$BUILD/htmldocs/Documentation/output/${html%.rst}.html" ] || echo "$f was not rendered"
 	done
@@ -185,27 +241,47 @@ if step "htmldocs" "$out/htmldocs.log" html; then
 else
 	echo "htmldocs failed; see $out/htmldocs.log"
 fi >"$report"
-g diff --no-renames --diff-filter=A --name-only base HEAD -- '*.c' '*.h' ':!tools' ':!mm/tests' | while read -r f; do
+g diff --no-renames --diff-filter=A --name-only base HEAD -- '*.c' '*.h' ':!tools' ':!*/tests/*' | while read -r f; do
 	(cd "$tree" && PYTHONDONTWRITEBYTECODE=1 "$python" tools/docs/kernel-doc -none -Wall "$f" 2>&1) |
 		grep -E '[Ww]arning|[Ee]rror' || :
 done >>"$report"
 result "documents: htmldocs, kernel-doc" "$report"
 
-# 7. Our own scripts and the fragments.
+# 9. What is compiled in user space says that it is well.
+report=$out/unit
+unit() { make -C "$tree/tools/testing/unmapped" OUTPUT="$out/unit.d" run; }
+if step "unit" "$out/unit.log" unit; then
+	: >"$report"
+else
+	grep -E '^ *not ok|^ *# .*:[0-9]+: |ERROR: |runtime error|error:|\*\*\*' "$out/unit.log" |
+		grep -v ': warning at ' >"$report" || :
+	echo "tools/testing/unmapped failed; see $out/unit.log" >>"$report"
+fi
+result "unit: $(grep -c '^    ok' "$out/unit.log" || :) tests in user space" "$report"
+
+# 10. Our own scripts, wherever they are; what git has not been told of yet, too.
 report=$out/scripts
 : >"$report"
-for s in "$TOP"/scripts/*.sh "$TOP"/vm/*.sh "$TOP/.ci/run"; do
-	[ -f "$s" ] || continue
-	sh -n "$s" 2>>"$report" || :
-	# SC1091, SC2154: lib.sh is sourced by its place. SC2086, SC2034: lists are
-	# meant to be split; variables of a sourced file look unused.
-	shellcheck -s sh -e SC1091,SC2154,SC2034,SC2086,SC2015,SC2012,SC2016,SC2020,SC2038,SC2317 -f gcc "$s" >>"$report" 2>&1 || :
-done
-result "scripts: sh -n, shellcheck" "$report"
-: >"$out/spdx"
-git -C "$TOP" ls-files -- '*.c' '*.h' '*.sh' '*.awk' '*.config' Makefile vm linux | while read -r f; do
-	[ ! -f "$TOP/$f" ] || [ ! -s "$TOP/$f" ] || head -n 3 "$TOP/$f" | grep -q 'SPDX-License-Identifier:' || echo "$f has no SPDX line"
-done >"$out/spdx"
+ours() { git -C "$TOP" ls-files -co --exclude-standard -- "$@" | sort -u | while read -r f; do [ ! -f "$TOP/$f" ] || say "$f"; done; }
+ours . ':!linux' ':!patches' ':!docs' >"$out/ours"
+while read -r f; do
+	case $f:$(head -n 1 "$TOP/$f" | tr -d '\0') in
+	*.sh:*|*:'#!/bin/sh'*)
+		echo "$f" >>"$out/ours.sh"
+		sh -n "$TOP/$f" 2>>"$report" || :
+		# SC1091, SC2154: lib.sh is sourced by its place. SC2086, SC2034: lists are
+		# meant to be split; variables of a sourced file look unused.
+		shellcheck -s sh -e SC1091,SC2154,SC2034,SC2086,SC2015,SC2012,SC2016,SC2020,SC2038,SC2317 -f gcc "$TOP/$f" >>"$report" 2>&1 || : ;;
+	*.py:*|*:'#!'*python3*)
+		echo "$f" >>"$out/ours.py"
+		PYTHONPYCACHEPREFIX=$out/pycache python3 -W error -m py_compile "$TOP/$f" >>"$report" 2>&1 || : ;;
+	esac
+done <"$out/ours"
+result "$(wc -l <"$out/ours.sh") scripts: sh -n, shellcheck; $(wc -l <"$out/ours.py") in python: py_compile" "$report"
+ours '*.c' '*.h' '*.sh' '*.py' '*.awk' '*.gnuplot' '*.config' '*.ok' '*Makefile' '*Kbuild' scripts vm bench tools .ci linux ':!*/debian/*' >"$out/licensed"
+while read -r f; do
+	[ ! -s "$TOP/$f" ] || head -n 3 "$TOP/$f" | grep -q 'SPDX-License-Identifier:' || echo "$f has no SPDX line"
+done <"$out/licensed" >"$out/spdx"
 result "every file says its licence" "$out/spdx"
 
 say "check: $passed passed, $failed failed"

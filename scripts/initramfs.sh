@@ -66,6 +66,13 @@ for c in "$TOP"/vm/*.c; do
 	gcc -O2 -Wall -Wextra -static -isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$c" -ljansson ||
 		die "vm/$b.c does not build"
 done
+# One of several files has a directory, with a main.c.
+for c in "$TOP"/vm/*/main.c; do
+	dir=$(dirname "$c")
+	b=$(basename "$dir")
+	gcc -O2 -Wall -Wextra -static -D_GNU_SOURCE -I "$TOP/vm" -I "$TOP/linux/tools/testing/selftests/mm" \
+		-isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$dir"/*.c || die "vm/$b does not build"
+done
 cp "$TOP/vm/pictures.sh" "$root/bin/"
 make -s -C "$TOP/tools/dmapstat" O="$out/dmapstat" LDFLAGS=-static >"$out/dmapstat.log" 2>&1 ||
 	{ first_error "$out/dmapstat.log"; die "dmapstat does not build; log: $out/dmapstat.log"; }
@@ -90,6 +97,8 @@ if [ -s "$out/modules.order" ]; then
 		cp "$out/${m%.ko}.ko" "$root/lib/modules/" 2>/dev/null || :
 	done <"$out/modules.order"
 fi
+# The same bytes each time: a machine that counts does the same then.
 image=$out/initramfs.cpio.gz
-(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -1 >"$image.new") &&
+(cd "$root" && find . -exec touch -h -d @0 {} + &&
+ find . | sort | cpio -o -H newc -R 0:0 --reproducible --quiet | gzip -n -1 >"$image.new") &&
 	mv "$image.new" "$image" || die "cannot pack $image"

@@ -15,6 +15,38 @@ series_sum()
 	} | sha256sum | cut -d ' ' -f 1
 }
 
+# series_base GIT-TREE [REVISION]: prints the pristine commit that HEAD grows from
+series_base()
+{
+	git -C "$1" rev-parse --git-dir >/dev/null 2>&1 || die "$1 is not a git tree"
+	base_=${2:-} version_=$(cat "$TOP/kernel.version")
+	for b_ in base "base-$version_"; do
+		[ -z "$base_" ] && git -C "$1" rev-parse -q --verify "$b_^{commit}" >/dev/null && base_=$b_
+	done
+	[ -n "$base_" ] || die "$1 has no tag base or base-$version_; say BASE=<revision>"
+	git -C "$1" merge-base --is-ancestor "$base_" HEAD || die "HEAD of $1 is not a descendant of $base_"
+	[ -z "$(git -C "$1" rev-list --merges "$base_..HEAD")" ] || die "$base_..HEAD has merges; a series is a line of commits"
+	printf '%s\n' "$base_"
+}
+
+# A file of the overlay is there in its final form. It enters in the form in which
+# later patches of the series, which have hunks for it, find it: these are
+# undone, from the last to the first.
+series_entries()
+{
+	cp -a "$overlay_" "$tmp_/overlay"
+	sed 's/ .*//; 1!G; h; $!d' "$tmp_/series" | while read -r p_; do
+		[ -f "$patches_/$p_" ] || continue
+		set --
+		for f_ in $(sed -n 's,^+++ b/,,p' "$patches_/$p_"); do
+			[ ! -f "$overlay_/$f_" ] || set -- "$@" "--include=$f_"
+		done
+		[ $# -gt 0 ] || continue
+		(cd "$tmp_/overlay" && GIT_CEILING_DIRECTORIES=$tmp_ git apply -R --whitespace=nowarn "$@" "$patches_/$p_") ||
+			{ note "patches/$p_ has not made linux/ what it is"; return 1; }
+	done
+}
+
 # series_apply GIT-TREE BASE PATCHES OVERLAY: prints the last commit
 series_apply()
 {
@@ -26,7 +58,8 @@ series_apply()
 	parent_=$(git -C "$git_" rev-parse "$base_^{commit}")
 	series_lines "$patches_" >"$tmp_/series"
 	rc_=0
-	while read -r patch_ files_; do
+	series_entries || rc_=1
+	[ "$rc_" -ne 0 ] || while read -r patch_ files_; do
 		series_one || { rc_=1; break; }
 	done <"$tmp_/series"
 	rm -rf "$tmp_" "$GIT_INDEX_FILE"
@@ -50,7 +83,7 @@ series_one()
 		[ -f "$overlay_/$f_" ] || { note "patches/series names linux/$f_, which is not there"; return 1; }
 		mode_=100644
 		[ ! -x "$overlay_/$f_" ] || mode_=100755
-		blob_=$(git -C "$git_" hash-object -w --no-filters "$overlay_/$f_")
+		blob_=$(git -C "$git_" hash-object -w --no-filters "$tmp_/overlay/$f_")
 		git -C "$git_" update-index --add --cacheinfo "$mode_,$blob_,$f_"
 	done
 	{

@@ -29,9 +29,11 @@ wanted()
 	return 1
 }
 
-# kunit DIR TREE: the kernel's own parser judges the suites' output
+# kunit DIR TREE KERNEL-DIR: the kernel's own parser judges the suites' output, and
+# a suite that was asked for and says nothing is a failure
 kunit()
 {
+	kunit_dir=$1 kunit_tree=$2 kunit_kernel=$3
 	python3 "$2/tools/testing/kunit/kunit.py" parse --json="$1/kunit.json" "$1/console.log" \
 		>"$1/kunit.log" 2>&1 || :
 	sum=$(sed -n 's/^.*Testing complete\. Ran [0-9]* tests: *//p' "$1/kunit.log" |
@@ -44,6 +46,10 @@ kunit()
 		set -- "$(num passed)" "$(($(num failed) + $(num crashed) + $(num errors)))" "$(num skipped)"
 	fi
 	kp=$1 kf=$2 ks=$3
+	"$TOP/scripts/kunit.py" "$kunit_kernel" "$kunit_tree" "$kunit_dir/kunit.json" >"$kunit_dir/kunit.missing" 2>&1 ||
+		echo "scripts/kunit.py failed" >>"$kunit_dir/kunit.missing"
+	sed 's/^/  not ok  kunit: /' "$kunit_dir/kunit.missing"
+	kf=$((kf + $(wc -l <"$kunit_dir/kunit.missing")))
 }
 
 # row NAME KERNEL OPTIONS PARAMS TESTS: boot it, count, say what is worth saying
@@ -74,7 +80,7 @@ row()
 $(tail -n 1 "$dir/counts")
 EOF
 	if [ -n "$with_kunit" ]; then
-		kunit "$dir" "$tree" >"$dir/kunit.lines"
+		kunit "$dir" "$tree" "$kdir" >"$dir/kunit.lines"
 		p=$((p + kp)) f=$((f + kf)) s=$((s + ks))
 	fi
 	# What the kernel itself reported is a failure of its own.

@@ -227,9 +227,10 @@ static void run_test(int nr, struct test *t)
 
 static void run_tests(char *list)
 {
+	const char *missing[MAX_TESTS];
 	bool selected[MAX_TESTS] = {};
+	int planned = 0, nr = 0, nr_missing = 0;
 	char *save, *glob;
-	int planned = 0, nr = 0;
 
 	read_tests();
 	for (glob = strtok_r(list, ",", &save); glob; glob = strtok_r(NULL, ",", &save)) {
@@ -242,14 +243,16 @@ static void run_tests(char *list)
 			planned += !selected[i];
 			selected[i] = true;
 		}
-		/* A glob may match nothing yet; a plain name must be there. */
-		if (!any && !strpbrk(glob, "*?["))
-			fprintf(results, "not ok 0 %s # no such test in this machine\n", glob);
+		/* Who asks for what is not there, by whatever name, has tested nothing. */
+		if (!any && nr_missing < MAX_TESTS)
+			missing[nr_missing++] = glob;
 	}
-	fprintf(results, "KTAP version 1\n1..%d\n", planned);
+	fprintf(results, "KTAP version 1\n1..%d\n", planned + nr_missing);
 	for (int i = 0; i < nr_tests; i++)
 		if (selected[i])
 			run_test(++nr, &tests[i]);
+	for (int i = 0; i < nr_missing; i++)
+		fprintf(results, "not ok %d %s # no such test in this machine\n", ++nr, missing[i]);
 	fprintf(results, "# vm: end\n");
 	fflush(results);
 }

@@ -31,7 +31,7 @@
 #define PAGE		4096UL
 #define BLOCK_PAGES	((long)(BLOCK_SIZE / PAGE))
 #define DEBUGFS		"/sys/kernel/debug/"
-#define FUNCTION	"unmapped_unmap_one"
+#define FUNCTION	"unmapped_block_apply"
 #define PERCENT		1	/* of what can fail does */
 #define TIMES		1000000000L
 

@@ -323,13 +323,12 @@ EXPORT_SYMBOL_GPL(mermap_put);
  * For the allocator. What it must do with a page for which
  * mermap_page_tainted() holds when it is freed:
  *
- * 1. Zero it as any other, and put it not on a free list but on a quarantine
- *    list. It counts as free.
- * 2. Later, from process context, take the whole quarantine list off under its
- *    lock, drop the lock, and only then call this function. Pages which came
- *    to the quarantine after that wait for the next time: their windows may
- *    have been closed after the flush.
- * 3. Put the pages taken off on the free lists.
+ * 1. Put it, as it is, not on a free list but on a quarantine list. It is not
+ *    free.
+ * 2. Later, from process context, take the whole quarantine list off, and only
+ *    then call this function. Pages which came to the quarantine after that
+ *    wait for the next time: their windows may have been closed after the flush.
+ * 3. Erase the pages taken off, and free them.
  *
  * One flush releases any number of pages: one shootdown, of all CPUs and all
  * address spaces (PCIDs), as the pages may have been seen by any mm. Windows

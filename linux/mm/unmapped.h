@@ -1,100 +1,56 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Page allocation off the direct map: where Linux's own mm/ calls mm/unmapped/.
+ *
+ * Despite their names, these work for every property of freetype_properties[].
+ * The kernel-doc is with the definitions.
+ */
 #ifndef _MM_UNMAPPED_H
 #define _MM_UNMAPPED_H
-/*
- * Page allocation off the direct map: the interface between the page allocator
- * and mm/unmapped.c. See Documentation/mm/unmapped.rst.
- */
 
-#include <linux/gfp.h>
 #include <linux/mmzone.h>
-#include <linux/folio_batch.h>
-#include <linux/workqueue_types.h>
+#include <linux/unmapped.h>
+
+struct alloc_context;
+struct folio_batch;
 
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
 
-static inline bool gfp_unmapped(gfp_t gfp)
-{
-	return gfp & __GFP_UNMAPPED;
-}
+/* A request: flip.c */
+struct page *unmapped_alloc(gfp_t gfp, unsigned int order,
+			    unsigned int alloc_flags, struct alloc_context *ac);
 
-bool unmapped_gfp_allowed(gfp_t gfp);
-struct page *unmapped_flip(struct zone *zone, unsigned int order, gfp_t gfp);
-struct page *unmapped_flip_captured(struct page *block, unsigned int order);
-void unmapped_remap_block(struct page *block);
+/* A page is freed: free.c, pcp.c */
 bool unmapped_tainted(const struct page *page, unsigned int order);
-bool unmapped_free_prepare(struct page *page, unsigned int order, bool tainted);
+bool unmapped_free_page(struct page *page, unsigned int order, bool tainted);
 unsigned long unmapped_erase_folios(const struct folio_batch *folios,
 				    unsigned int first);
-bool unmapped_drain_dirty(void);
+bool unmapped_pcp_free(struct page *page, unsigned int order, freetype_t freetype);
 
-/* mm/unmapped_pool.c */
-void unmapped_pool_used(struct zone *zone, gfp_t gfp);
-void unmapped_pool_demanded(struct zone *zone);
-void unmapped_pool_look(struct zone *zone);
-void unmapped_pool_remapped(struct zone *zone);
-void unmapped_pool_pressure(struct zone *zone);
-bool unmapped_drain_zone(struct zone *zone);
+/* Others want free blocks back: take.c, drain.c */
+bool unmapped_give_back(struct zone *zone, unsigned int order,
+			enum migratetype migratetype);
+bool unmapped_block_free(struct free_area *area);
+bool unmapped_make_plain(struct zone *zone, struct page *page);
+bool unmapped_drain(const struct alloc_context *ac);
+void unmapped_drain_range(unsigned long start_pfn, unsigned long end_pfn);
+
+/* Which block can be had at all: take.c */
+bool unmapped_block_fixed(const struct page *page);
+
+/* Counters, and a zone that gets memory: pool.c */
+void unmapped_account_free(struct zone *zone, unsigned int order,
+			   freetype_t freetype, long nr_pages);
+unsigned long unmapped_nr_free_partial(struct zone *zone, unsigned int order);
 void unmapped_zone_init(struct zone *zone);
-int unmapped_pool_init(void);
-
-/* What mm/unmapped_pool.c needs of mm/unmapped.c */
-int unmapped_prepare_blocks(struct page *page, unsigned int order);
-int unmapped_unmap_one(struct page *block);
-void unmapped_flush_blocks(struct page *first, unsigned long nr);
-
-/* What these need of the page allocator, see mm/page_alloc.c. */
-struct page *take_free_blocks(struct zone *zone, unsigned int order,
-			      enum zone_type highest_zoneidx,
-			      unsigned long mark);
-struct page *take_unmapped_page(struct zone *zone, unsigned int order);
-void putback_free_blocks(struct zone *zone, struct page *page,
-			 unsigned int order);
-struct page *expand_unmapped_blocks(struct zone *zone, struct page *page,
-				    unsigned int low, unsigned int high);
-bool add_unmapped_block(struct zone *zone, struct page *page);
-unsigned int remap_unmapped_blocks(struct zone *zone, unsigned int nr);
-void free_unmapped_prepared(struct page *page, unsigned int order);
-bool remap_unmapped_block(struct zone *zone, struct page *page);
-
-/* Not static only for mm/tests/unmapped_kunit.c */
-extern unsigned int sysctl_unmapped_pool_blocks;
-bool free_blocks_isolated(struct page *page, unsigned int order);
-extern struct work_struct unmapped_dirty_work;
 
 #else /* CONFIG_PAGE_ALLOC_UNMAPPED */
 
-static inline bool gfp_unmapped(gfp_t gfp)
-{
-	return false;
-}
-
-static inline bool unmapped_gfp_allowed(gfp_t gfp)
-{
-	return true;
-}
-
-static inline struct page *unmapped_flip(struct zone *zone, unsigned int order,
-					 gfp_t gfp)
+static inline struct page *unmapped_alloc(gfp_t gfp, unsigned int order,
+					  unsigned int alloc_flags,
+					  struct alloc_context *ac)
 {
 	return NULL;
-}
-
-static inline struct page *unmapped_flip_captured(struct page *block,
-						  unsigned int order)
-{
-	return block;
-}
-
-static inline bool unmapped_tainted(const struct page *page, unsigned int order)
-{
-	return false;
-}
-
-static inline bool unmapped_free_prepare(struct page *page, unsigned int order,
-					 bool tainted)
-{
-	return true;
 }
 
 static inline unsigned long
@@ -103,26 +59,50 @@ unmapped_erase_folios(const struct folio_batch *folios, unsigned int first)
 	return 0;
 }
 
-static inline bool unmapped_drain_zone(struct zone *zone)
+static inline bool unmapped_give_back(struct zone *zone, unsigned int order,
+				      enum migratetype migratetype)
 {
 	return false;
 }
 
-static inline void unmapped_pool_used(struct zone *zone, gfp_t gfp)
+static inline bool unmapped_block_free(struct free_area *area)
+{
+	return false;
+}
+
+static inline bool unmapped_make_plain(struct zone *zone, struct page *page)
+{
+	return true;
+}
+
+static inline bool unmapped_drain(const struct alloc_context *ac)
+{
+	return false;
+}
+
+static inline void unmapped_drain_range(unsigned long start_pfn,
+					unsigned long end_pfn)
 {
 }
 
-static inline void unmapped_pool_demanded(struct zone *zone)
+static inline bool unmapped_block_fixed(const struct page *page)
 {
+	return true;
+}
+
+static inline void unmapped_account_free(struct zone *zone, unsigned int order,
+					 freetype_t freetype, long nr_pages)
+{
+}
+
+static inline unsigned long unmapped_nr_free_partial(struct zone *zone,
+						     unsigned int order)
+{
+	return 0;
 }
 
 static inline void unmapped_zone_init(struct zone *zone)
 {
-}
-
-static inline bool remap_unmapped_block(struct zone *zone, struct page *page)
-{
-	return true;
 }
 
 #endif /* CONFIG_PAGE_ALLOC_UNMAPPED */

@@ -125,7 +125,7 @@ DEFINE_SHOW_ATTRIBUTE(stats);
 
 static int __init flags_init(void)
 {
-	if (!unmapped_enable())
+	if (!unmapped_available())
 		return -EOPNOTSUPP;
 
 	flags_dir = debugfs_create_dir("unmapped_flags", NULL);

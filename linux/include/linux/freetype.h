@@ -7,97 +7,115 @@
  * A migratetype says how movable the pages of a block are. A freetype flag is
  * a property of the memory itself that has nothing to do with mobility. The
  * two are orthogonal, but not every combination is useful: only those listed
- * in enum freetype_list have free lists, the others are refused where a
- * freetype is made.
+ * in enum freetype_list have free lists, the others cannot be written down.
  *
  * A freetype is represented by the index of its free list, so that indexing
  * costs what it did when free lists were indexed by migratetype, and plain
  * memory (no flags) is encoded as its migratetype. It is a struct so that
  * passing a bare migratetype where free lists are indexed does not compile.
  *
+ * To add a property: a list below, a row of freetype_properties[], and a
+ * pageblock bit. Nothing that asks "is this plain memory?" has to change. Who
+ * asks freetype_unmapped() means that property and no other.
+ *
  * To be included from <linux/mmzone.h> only, after enum migratetype.
  */
 
-#include <linux/bits.h>
-#include <linux/build_bug.h>
 #include <linux/compiler.h>
-#include <linux/jump_label.h>
-
-/* Freetype flags: properties of memory that are not about mobility. */
-#define FREETYPE_UNMAPPED	BIT(0)	/* absent from the direct map */
 
 /**
  * enum freetype_list - the free lists of a &struct free_area
- * @FREETYPE_NR_PLAIN: the lists of memory without flags come first, one for
+ * @FREETYPE_LAST_PLAIN: the lists of memory without flags come first, one for
  *	each migratetype
- * @FREETYPE_LIST_UNMAPPED: %MIGRATE_UNMOVABLE with %FREETYPE_UNMAPPED
+ * @FREETYPE_LIST_UNMAPPED: %MIGRATE_UNMOVABLE, absent from the direct map
+ * @FREETYPE_LIST_TEST: %MIGRATE_UNMOVABLE, with the property of the KUnit tests
+ * @NR_FREETYPES: number of free lists
  */
 enum freetype_list {
-	FREETYPE_NR_PLAIN = MIGRATE_TYPES,
+	FREETYPE_LAST_PLAIN = MIGRATE_TYPES - 1,
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-	FREETYPE_LIST_UNMAPPED = FREETYPE_NR_PLAIN,
+	FREETYPE_LIST_UNMAPPED,
 #endif
+#ifdef CONFIG_FREETYPE_TEST_PROPERTY
+	FREETYPE_LIST_TEST,
+#endif
+	NR_FREETYPES
 };
 
-/* Number of free lists */
-#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-#define NR_FREETYPES		(FREETYPE_LIST_UNMAPPED + 1)
-#else
-#define NR_FREETYPES		FREETYPE_NR_PLAIN
-#endif
-
-/*
- * No memory has flags before somebody wants some that does, see
- * unmapped_enable(): on most machines nobody ever will. Until then the page
- * allocator costs what it did without freetypes.
- */
-#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-DECLARE_STATIC_KEY_FALSE(freetype_flags_key);
-
-static __always_inline bool freetype_flags_used(void)
-{
-	return static_branch_unlikely(&freetype_flags_key);
-}
-#else
-static __always_inline bool freetype_flags_used(void)
-{
-	return false;
-}
-#endif
+#define NR_FREETYPE_PROPERTIES	(NR_FREETYPES - MIGRATE_TYPES)
 
 typedef struct {
 	int list;
 } freetype_t;
 
-/**
- * freetype_list_index - where memory of a migratetype and flags is listed
- * @mt: migratetype
- * @flags: freetype flags
- *
- * Return: the &enum freetype_list, or -1 where there is no such list.
- */
-static __always_inline int freetype_list_index(enum migratetype mt, unsigned int flags)
-{
-	if (!flags)
-		return mt;
-#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-	if (flags == FREETYPE_UNMAPPED && mt == MIGRATE_UNMOVABLE)
-		return FREETYPE_LIST_UNMAPPED;
-#endif
-	return -1;
-}
+struct page;
 
 /**
- * freetype_from_list - the freetype whose pages are on a given list
+ * struct freetype_property - a property of memory, and what becomes of it
+ * @name: what /proc/pagetypeinfo calls it
+ * @letter: what show_mem() calls it
+ * @migratetype: the migratetype that all memory with it has
+ * @pageblock_bit: the bit of a pageblock that has it
+ * @alloc_flag: what a request for such memory says in its alloc_flags
+ * @undo_atomic: any context can have a wholly free block back: @undo is one
+ *	store, cannot fail and needs no TLB flush. Else the blocks go back through
+ *	the worker.
+ * @pooled: blocks are made in advance while there is demand, as many as
+ *	vm.unmapped_pool_blocks says
+ * @contents_die: pages are erased when they are freed, and not by way of the
+ *	direct map
+ * @prepare: everything that can fail or sleep before @apply; may be NULL
+ * @apply: give a block the property
+ * @flush: no CPU has an older translation any more for blocks in a range
+ * @undo: take it away; @undo_flush says whether @flush has to follow
+ * @undo_flush: see @undo
+ *
+ * The functions are called with whole pageblocks that are on no free list and
+ * in nobody's use. @prepare, @apply and @flush sleep; @undo may only where
+ * not @undo_atomic.
+ */
+struct freetype_property {
+	const char *name;
+	char letter;
+	enum migratetype migratetype;
+	unsigned int pageblock_bit;
+	unsigned int alloc_flag;
+	bool undo_atomic;
+	bool undo_flush;
+	bool pooled;
+	bool contents_die;
+	int (*prepare)(struct page *block);
+	int (*apply)(struct page *block);
+	void (*flush)(struct page *first, unsigned long nr_blocks);
+	void (*undo)(struct page *block);
+};
+
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+extern const struct freetype_property freetype_properties[NR_FREETYPE_PROPERTIES];
+#endif
+
+/**
+ * freetype_from_index - the freetype whose pages are on a given list
  * @list: index, below %NR_FREETYPES
  *
  * For iterating over all freetypes.
  *
  * Return: the freetype.
  */
-static inline freetype_t freetype_from_list(int list)
+static __always_inline freetype_t freetype_from_index(int list)
 {
 	return (freetype_t){ .list = list };
+}
+
+/**
+ * freetype_index - which free list the pages of a freetype are on
+ * @ft: freetype
+ *
+ * Return: the index, below %NR_FREETYPES.
+ */
+static __always_inline int freetype_index(freetype_t ft)
+{
+	return ft.list;
 }
 
 /**
@@ -106,81 +124,117 @@ static inline freetype_t freetype_from_list(int list)
  *
  * Return: the freetype.
  */
-static inline freetype_t freetype_plain(enum migratetype mt)
+static __always_inline freetype_t freetype_plain(enum migratetype mt)
 {
-	return freetype_from_list(mt);
+	return freetype_from_index(mt);
 }
 
 /**
- * freetype_make - the freetype of a migratetype and flags, both constant
+ * freetype_is - is this memory of a migratetype, and plain?
+ * @ft: freetype
  * @mt: migratetype
- * @flags: freetype flags
  *
- * Does not compile where that combination has no free list.
- *
- * Return: the freetype.
+ * Return: true if so.
  */
-static __always_inline freetype_t freetype_make(const enum migratetype mt,
-						const unsigned int flags)
+static __always_inline bool freetype_is(freetype_t ft, enum migratetype mt)
 {
-	BUILD_BUG_ON(freetype_list_index(mt, flags) < 0);
-	return freetype_from_list(freetype_list_index(mt, flags));
+	return ft.list == mt;
+}
+
+static __always_inline bool freetype_eq(freetype_t a, freetype_t b)
+{
+	return a.list == b.list;
 }
 
 /**
- * freetype_flags - the flags of a freetype
- * @ft: freetype of a page
+ * freetype_has_flags - has memory any property beyond its migratetype?
+ * @ft: freetype
  *
- * Return: the flags; 0 as long as no memory has any.
+ * Return: false for plain memory.
  */
-static __always_inline unsigned int freetype_flags(freetype_t ft)
+static __always_inline bool freetype_has_flags(freetype_t ft)
 {
-#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-	if (freetype_flags_used() && ft.list == FREETYPE_LIST_UNMAPPED)
-		return FREETYPE_UNMAPPED;
-#endif
-	return 0;
+	return NR_FREETYPE_PROPERTIES && ft.list >= MIGRATE_TYPES;
 }
+
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+/**
+ * freetype_property - the property that memory has
+ * @ft: freetype with flags
+ *
+ * Return: its row.
+ */
+static inline const struct freetype_property *freetype_property(freetype_t ft)
+{
+	return &freetype_properties[ft.list - MIGRATE_TYPES];
+}
+
+/* The freetype of unmapped memory. */
+static __always_inline freetype_t freetype_make_unmapped(void)
+{
+	return freetype_from_index(FREETYPE_LIST_UNMAPPED);
+}
+
+/**
+ * freetype_unmapped - is memory absent from the direct map?
+ * @ft: freetype
+ *
+ * Return: true if so.
+ */
+static __always_inline bool freetype_unmapped(freetype_t ft)
+{
+	return ft.list == FREETYPE_LIST_UNMAPPED;
+}
+#else
+static __always_inline bool freetype_unmapped(freetype_t ft)
+{
+	return false;
+}
+#endif
 
 /**
  * freetype_migratetype - the migratetype of a freetype
- * @ft: freetype of a page
+ * @ft: freetype
  *
  * Return: the migratetype.
  */
 static __always_inline enum migratetype freetype_migratetype(freetype_t ft)
 {
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-	if (freetype_flags_used() && ft.list == FREETYPE_LIST_UNMAPPED)
-		return MIGRATE_UNMOVABLE;
+	if (unlikely(freetype_has_flags(ft)))
+		return freetype_property(ft)->migratetype;
 #endif
 	return ft.list;
 }
 
 /**
  * freetype_name - what /proc/pagetypeinfo calls a freetype
- * @ft: freetype, whether any memory has it or not
+ * @ft: freetype
  *
  * Return: the name.
  */
 static inline const char *freetype_name(freetype_t ft)
 {
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-	if (ft.list == FREETYPE_LIST_UNMAPPED)
-		return "Unmapped";
+	if (freetype_has_flags(ft))
+		return freetype_property(ft)->name;
 #endif
 	return migratetype_names[ft.list];
 }
 
-static inline bool freetype_eq(freetype_t a, freetype_t b)
+/**
+ * freetype_letter - what show_mem() calls a freetype with flags
+ * @ft: freetype with flags
+ *
+ * Return: the letter.
+ */
+static inline char freetype_letter(freetype_t ft)
 {
-	return a.list == b.list;
-}
-
-/* Is memory of this freetype absent from the direct map? */
-static __always_inline bool freetype_unmapped(freetype_t ft)
-{
-	return freetype_flags(ft) & FREETYPE_UNMAPPED;
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+	return freetype_property(ft)->letter;
+#else
+	return '?';
+#endif
 }
 
 /**
@@ -190,7 +244,7 @@ static __always_inline bool freetype_unmapped(freetype_t ft)
  *
  * Blocks of one freetype always merge. Else the merged block takes the
  * migratetype of one of them, which is possible where both can fall back to
- * each other, but flags are facts about the memory and must be the same.
+ * each other. Properties are facts about the memory: both are plain then.
  *
  * Return: true if they may.
  */
@@ -199,9 +253,7 @@ static inline bool freetypes_mergeable(freetype_t a, freetype_t b)
 	if (freetype_eq(a, b))
 		return true;
 
-	return freetype_flags(a) == freetype_flags(b) &&
-		migratetype_is_mergeable(freetype_migratetype(a)) &&
-		migratetype_is_mergeable(freetype_migratetype(b));
+	return migratetype_is_mergeable(a.list) && migratetype_is_mergeable(b.list);
 }
 
 #endif /* _LINUX_FREETYPE_H */

@@ -2,17 +2,17 @@
 #ifndef _LINUX_UNMAPPED_H
 #define _LINUX_UNMAPPED_H
 /*
- * Page allocation off the direct map: what users of __GFP_UNMAPPED ask.
+ * Page allocation off the direct map: what its users ask.
  * See Documentation/mm/unmapped.rst.
  */
 
 #include <linux/mmzone.h>
 
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-bool unmapped_enable(void);
+bool unmapped_available(void);
 bool unmapped_blocks_exist(void);
 #else
-static inline bool unmapped_enable(void)
+static inline bool unmapped_available(void)
 {
 	return false;
 }
@@ -24,18 +24,19 @@ static inline bool unmapped_blocks_exist(void)
 #endif
 
 /**
- * page_unmapped - is a page absent from the direct map as __GFP_UNMAPPED pages
- *	are?
+ * page_unmapped - is a page of a block that is absent from the direct map?
  * @page: a page that the caller holds a reference of; the answer for a free
  *	page can be out of date before it is given
+ *
+ * Says nothing about a page that somebody took out by itself, as
+ * set_direct_map_invalid_noflush() does.
  *
  * Context: any.
  * Return: true if so.
  */
 static inline bool page_unmapped(const struct page *page)
 {
-	return freetype_flags_used() &&
-		freetype_unmapped(get_pageblock_freetype(page));
+	return freetype_unmapped(get_pageblock_freetype(page));
 }
 
 #endif /* _LINUX_UNMAPPED_H */

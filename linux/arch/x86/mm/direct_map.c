@@ -74,21 +74,16 @@
  *
  * 1 GiB entries
  * -------------
- * They are split here, and mended when all that they were split into is there
- * again. Who walks page tables without a lock may be in the table of 2 MiB
- * entries then: it is freed after a grace period of RCU tasks, when every task
- * has given up its CPU since, and every CPU has had interrupts on.
+ * They are split here. direct_map_mend.c puts them together when all that they
+ * were split into is there again.
  */
 #include <linux/direct_map.h>
 #include <linux/error-injection.h>
 #include <linux/gfp.h>
-#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
-#include <linux/mutex.h>
 #include <linux/pgalloc.h>
 #include <linux/pgtable.h>
-#include <linux/rcupdate.h>
 #include <linux/spinlock.h>
 
 #include <asm/sections.h>
@@ -109,24 +104,6 @@ static pmd_t direct_map_block_pmd(const struct page *block)
 }
 
 /*
- * The PUD entry that maps @addr in the direct map, or refers to the table that
- * does. NULL where nothing is mapped. Tables of this level stay, at least as
- * long as the memory is online.
- */
-static pud_t *direct_map_pud(unsigned long addr)
-{
-	pgd_t *pgd = pgd_offset_k(addr);
-	p4d_t *p4d;
-
-	if (!pgd_present(*pgd))
-		return NULL;
-	p4d = p4d_offset(pgd, addr);
-	if (!p4d_present(*p4d) || p4d_leaf(*p4d))
-		return NULL;
-	return pud_offset(p4d, addr);
-}
-
-/*
  * The block's PMD entry, or NULL if something larger maps the block. What the
  * caller knows (pgd_lock held, or the block is not mapped) keeps the table.
  */
@@ -142,6 +119,12 @@ static pmd_t *direct_map_pmd(unsigned long addr)
 	if (!pud_present(pud) || pud_leaf(pud))
 		return NULL;
 	return pmd_offset(&pud, addr);
+}
+
+/* Is @pmd, in every bit, what the block has when it is mapped? Any other stays. */
+static bool direct_map_pmd_plain(pmd_t pmd, const struct page *block)
+{
+	return pmd_val(pmd) == pmd_val(direct_map_block_pmd(block));
 }
 
 /* The kernel's image has a second mapping, up to the end of a 2 MiB page. */
@@ -170,6 +153,43 @@ bool arch_direct_map_can_flip(void)
 	return boot_cpu_has(X86_FEATURE_PSE) && !debug_pagealloc_enabled() &&
 	       !cpu_feature_enabled(X86_FEATURE_XENPV) &&
 	       pageblock_order == PMD_ORDER;
+}
+
+/**
+ * arch_direct_map_block_kind - what does it take to unmap this pageblock?
+ * @block: first page of the pageblock, in memory that is online and stays so.
+ *	   The caller need not own it.
+ *
+ * For who chooses a block among many: no lock, a few loads. It is a hint, as
+ * the answer can be out of date before it is given; what it says is what
+ * arch_direct_map_block_prepare() would find.
+ *
+ * Context: Any, with any locks held.
+ * Return: see &enum direct_map_block.
+ */
+enum direct_map_block arch_direct_map_block_kind(const struct page *block)
+{
+	unsigned long addr = block_addr(block);
+	pud_t *pudp = direct_map_pud(addr);
+	pud_t pud;
+	pmd_t pmd;
+
+	if (!pudp || block_has_alias(block))
+		return DIRECT_MAP_BLOCK_FIXED;
+	pud = READ_ONCE(*pudp);
+	if (!pud_present(pud))
+		return DIRECT_MAP_BLOCK_FIXED;
+
+	/* The 1 GiB entry's attributes are those of each of its blocks. */
+	if (pud_leaf(pud))
+		return pgprot_val(pud_pgprot(pud)) ==
+		       pgprot_val(canon_pgprot(PAGE_KERNEL_LARGE)) ?
+		       DIRECT_MAP_BLOCK_LARGE : DIRECT_MAP_BLOCK_FIXED;
+
+	/* The table may be on its way out: see arch_direct_map_mend() */
+	pmd = READ_ONCE(*pmd_offset(&pud, addr));
+	return direct_map_pmd_plain(pmd, block) ?
+	       DIRECT_MAP_BLOCK_PLAIN : DIRECT_MAP_BLOCK_FIXED;
 }
 
 /*
@@ -221,38 +241,29 @@ ALLOW_ERROR_INJECTION(direct_map_split_block, ERRNO);
  * Context: Process context, interrupts on. May sleep.
  * Return: 0 if arch_direct_map_block_unmap() can be expected to succeed.
  *         -EINVAL if the block has another mapping that would stay.
- *         -EBUSY if it is mapped in 4 KiB pieces or with other attributes.
+ *         -EBUSY if it is mapped in 4 KiB pieces, with other attributes, or not
+ *         at all.
  *         -ENOMEM if there is no page table for a split.
  *         All but -ENOMEM: try another block. Nothing was changed.
  */
 int arch_direct_map_block_prepare(const struct page *block)
 {
-	unsigned long addr = block_addr(block);
-	pud_t *pud = direct_map_pud(addr);
-	pmd_t *pmd;
 	int err;
 
 	might_sleep();
 
-	if (!pud || block_has_alias(block))
+	if (block_has_alias(block))
 		return -EINVAL;
 
-	/*
-	 * The 1 GiB entry's attributes are those of each of its blocks. Don't
-	 * split one for nothing.
-	 */
-	if (pud_leaf(READ_ONCE(*pud))) {
-		if (pgprot_val(pud_pgprot(READ_ONCE(*pud))) !=
-		    pgprot_val(canon_pgprot(PAGE_KERNEL_LARGE)))
-			return -EBUSY;
-		err = direct_map_split_block(addr);
+	/* Don't split a 1 GiB entry for nothing */
+	if (arch_direct_map_block_kind(block) == DIRECT_MAP_BLOCK_LARGE) {
+		err = direct_map_split_block(block_addr(block));
 		if (err)
 			return err;
 	}
 
 	guard(spinlock)(&pgd_lock);
-	pmd = direct_map_pmd(addr);
-	if (!pmd || pmd_val(*pmd) != pmd_val(direct_map_block_pmd(block)))
+	if (arch_direct_map_block_kind(block) != DIRECT_MAP_BLOCK_PLAIN)
 		return -EBUSY;
 	return 0;
 }
@@ -280,7 +291,7 @@ int arch_direct_map_block_unmap(const struct page *block)
 
 	guard(spinlock)(&pgd_lock);
 	pmd = direct_map_pmd(addr);
-	if (!pmd || pmd_val(*pmd) != pmd_val(direct_map_block_pmd(block)))
+	if (!pmd || !direct_map_pmd_plain(*pmd, block))
 		return -EBUSY;
 	set_pmd(pmd, __pmd(0));
 	return 0;
@@ -345,90 +356,6 @@ bool arch_direct_map_block_mapped(const struct page *block)
 
 	/* No PMD: a 1 GiB entry */
 	return !pmd || !pmd_none(READ_ONCE(*pmd));
-}
-
-/**
- * arch_direct_map_block_split - can this pageblock be unmapped by itself?
- * @block: first page of the pageblock
- *
- * A hint: the answer can be out of date before it is given.
- *
- * Context: Any.
- * Return: false if something larger must be split first, or if
- *	   arch_direct_map_block_prepare() would pass over it.
- */
-bool arch_direct_map_block_split(const struct page *block)
-{
-	pmd_t *pmd = direct_map_pmd(block_addr(block));
-
-	/* The table may be on its way out: see arch_direct_map_mend() */
-	return pmd && !block_has_alias(block) &&
-		pmd_val(READ_ONCE(*pmd)) == pmd_val(direct_map_block_pmd(block));
-}
-
-/*
- * Is it worth while to lock everybody out? The tables looked at can't go away:
- * memory hotplug is locked out, and only arch_direct_map_mend() frees others.
- */
-static bool direct_map_gib_whole(unsigned long addr)
-{
-	pud_t *pudp = direct_map_pud(addr), pud;
-	pmd_t *pmd, first;
-
-	if (!pudp)
-		return false;
-	pud = READ_ONCE(*pudp);
-	if (!pud_present(pud) || pud_leaf(pud))
-		return false;
-
-	pmd = pmd_offset(&pud, addr & PUD_MASK);
-	first = READ_ONCE(pmd[0]);
-	for (int i = 1; i < PTRS_PER_PMD; i++) {
-		if (pmd_val(READ_ONCE(pmd[i])) != pmd_val(first) + i * PMD_SIZE)
-			return false;
-	}
-	return pmd_leaf(first);
-}
-
-/**
- * arch_direct_map_mend - make one 1 GiB entry out of 2 MiB entries again
- * @start_pfn: where to begin to look
- * @end_pfn: where to stop
- *
- * Costs one shootdown, and the time until no other CPU can be in the page table
- * that becomes free.
- *
- * Context: Process context, without memory hotplug's lock. Sleeps long.
- * Return: true if an entry was mended; there may be more.
- */
-bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
-{
-	static DEFINE_MUTEX(mend_lock);
-	struct ptdesc *table = NULL;
-	unsigned long pfn;
-
-	if (!direct_gbpages)
-		return false;
-
-	get_online_mems();
-	mutex_lock(&mend_lock);
-	for (pfn = ALIGN_DOWN(start_pfn, PUD_SIZE >> PAGE_SHIFT);
-	     pfn < end_pfn && !table; pfn += PUD_SIZE >> PAGE_SHIFT) {
-		unsigned long addr = (unsigned long)__va(PFN_PHYS(pfn));
-
-		if (direct_map_gib_whole(addr))
-			table = collapse_direct_map_1g(addr);
-		cond_resched();
-	}
-	mutex_unlock(&mend_lock);
-	put_online_mems();
-	if (!table)
-		return false;
-
-	/* Whoever walks it without a lock has given up the CPU after this */
-	synchronize_rcu_tasks();
-	pagetable_dtor_free(table);
-	return true;
 }
 
 #ifdef CONFIG_MEMORY_HOTPLUG

@@ -21,6 +21,8 @@
 
 #define DEBUGFS		"/sys/kernel/debug/"
 #define MANY_FAILURES	16
+/* A request tries more blocks than that */
+#define FEW_FAILURES	4
 
 /* What is had by a test beyond what the pool holds. */
 #define MORE		(36 * MiB)
@@ -275,9 +277,8 @@ FIXTURE(faults)
 };
 
 /*
- * times: how often in a row it fails, -1 for ever. Where a block is erased
- * before the failure, a request that tries all it can takes minutes on a machine
- * that is emulated.
+ * times: how often in a row it fails, -1 for ever: then each request fails after it
+ * has tried a few blocks.
  */
 FIXTURE_VARIANT(faults)
 {
@@ -306,12 +307,12 @@ FIXTURE_VARIANT_ADD(faults, unmap)
 {
 	.function = "arch_direct_map_block_unmap",
 	.retval = "0xfffffffffffffff0",
-	.times = 4 * MANY_FAILURES,
+	.times = FEW_FAILURES,
 };
 
 FIXTURE_VARIANT_ADD(faults, unmap_one)
 {
-	.function = "unmapped_unmap_one",
+	.function = "unmapped_block_apply",
 	.retval = "0xfffffffffffffff4",
 	.times = -1,
 };
@@ -319,9 +320,9 @@ FIXTURE_VARIANT_ADD(faults, unmap_one)
 /* Unmapped and flushed already, and has to be put back */
 FIXTURE_VARIANT_ADD(faults, isolated)
 {
-	.function = "free_blocks_isolated",
+	.function = "unmapped_blocks_isolated",
 	.retval = NULL,
-	.times = 4 * MANY_FAILURES,
+	.times = FEW_FAILURES,
 };
 
 FIXTURE_SETUP(faults)
@@ -361,7 +362,7 @@ FIXTURE_TEARDOWN(faults)
 
 /*
  * No block can be unmapped any more: what the pool has is all there is. Or none
- * for a long time, and the request has to go on trying.
+ * for a while, and the request has to go on trying.
  */
 TEST_F_TIMEOUT(faults, always, 300)
 {

@@ -6,6 +6,7 @@
 #ifndef UNMAPPED_UTIL_H
 #define UNMAPPED_UTIL_H
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -301,6 +302,73 @@ static inline bool direct_map_shows(unsigned long phys)
 	struct direct_map map;
 
 	return !walk_direct_map(&map, phys) || map.probe_present;
+}
+
+/* Where in /proc/kcore the direct map shows that physical address, or 0. */
+static inline off_t kcore_offset(int fd, uint64_t phys)
+{
+	Elf64_Ehdr ehdr;
+	Elf64_Phdr phdr;
+
+	if (pread(fd, &ehdr, sizeof(ehdr), 0) != sizeof(ehdr))
+		return 0;
+	for (int i = 0; i < ehdr.e_phnum; i++) {
+		if (pread(fd, &phdr, sizeof(phdr),
+			  ehdr.e_phoff + i * sizeof(phdr)) != sizeof(phdr))
+			return 0;
+		if (phdr.p_type == PT_LOAD && phdr.p_paddr != (uint64_t)-1 &&
+		    phys - phdr.p_paddr < phdr.p_memsz)
+			return phdr.p_offset + (phys - phdr.p_paddr);
+	}
+	return 0;
+}
+
+/* How many of these pages hold PATTERN, seen by the direct map? -1: cannot say. */
+static inline long pages_with_pattern(const uint64_t *pfns, size_t nr)
+{
+	int fd = open("/proc/kcore", O_RDONLY);
+	uint64_t page[512];
+	long found = 0;
+
+	if (fd < 0)
+		return -1;
+	for (size_t i = 0; i < nr; i++) {
+		off_t offset = kcore_offset(fd, pfns[i] * 4096);
+
+		if (!offset || pread(fd, page, sizeof(page), offset) != sizeof(page)) {
+			found = -1;
+			break;
+		}
+		for (size_t j = 0; j < 512; j++) {
+			if (page[j] == PATTERN) {
+				found++;
+				break;
+			}
+		}
+	}
+	close(fd);
+	return found;
+}
+
+/* The page frames of memory that is there. */
+static inline bool read_pfns(const void *mem, uint64_t *pfns, size_t nr)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	size_t size = nr * sizeof(*pfns);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = pread(fd, pfns, size, (uintptr_t)mem / 4096 * sizeof(*pfns)) ==
+	     (ssize_t)size;
+	close(fd);
+	for (size_t i = 0; ok && i < nr; i++) {
+		/* Present, and the number in the lower 55 bits */
+		ok = pfns[i] >> 63;
+		pfns[i] &= (1UL << 55) - 1;
+		ok = ok && pfns[i];
+	}
+	return ok;
 }
 
 /* Counters and page tables at one time, to be compared with another. */

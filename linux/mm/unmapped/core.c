@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Page allocation off the direct map.
+ *
+ * A page that is allocated with ALLOC_UNMAPPED comes from an unmapped block: a
+ * pageblock that is absent from the direct map as a whole. Taking blocks out
+ * of the direct map and putting them back is called a flip: at the price of
+ * one TLB shootdown for a block that is unmapped, and of none for one that is
+ * remapped.
+ *
+ * Free unmapped pages are zero. A block is zeroed before it is unmapped, and
+ * what an unmapped page held is erased when it is freed, before it is on any
+ * list. Hence __GFP_ZERO costs nothing, nothing needs to be done with a block
+ * that is remapped, and a remap can be done under the zone lock on behalf of
+ * any allocation, atomic ones too.
+ *
+ * internal.h has the locks, the states of a block, and which file is what. See
+ * Documentation/mm/unmapped.rst.
+ */
+#define pr_fmt(fmt) "unmapped: " fmt
+
+#include <linux/direct_map.h>
+#include <linux/mm.h>
+#include <linux/unmapped.h>
+#include <linux/vmstat.h>
+#include <linux/workqueue.h>
+
+#include "internal.h"
+
+/* For what must be done though memory is short. */
+struct workqueue_struct *unmapped_wq __ro_after_init;
+
+/* Can this machine take pages out of the direct map? */
+static bool unmapped_ready __ro_after_init;
+
+/**
+ * unmapped_available() - can requests with ALLOC_UNMAPPED succeed here?
+ *
+ * Context: any.
+ * Return: false if this machine cannot take blocks out of the direct map. The
+ * answer does not change once user space runs.
+ */
+bool unmapped_available(void)
+{
+	return unmapped_ready;
+}
+EXPORT_SYMBOL_GPL(unmapped_available);
+
+/**
+ * unmapped_blocks_exist() - is any memory absent from the direct map now?
+ *
+ * For those who cannot cope with that, such as hibernation. Racy unless the
+ * caller keeps others from allocating.
+ *
+ * Return: true if some is.
+ */
+bool unmapped_blocks_exist(void)
+{
+	return global_zone_page_state(NR_UNMAPPED);
+}
+
+static int __init unmapped_init(void)
+{
+	if (!arch_direct_map_can_flip()) {
+		pr_info("off: the direct map of this machine cannot be changed in blocks\n");
+		return 0;
+	}
+
+	/* Both write to free pages through the direct map, or unmap them. */
+	if (page_poisoning_enabled() || debug_pagealloc_enabled()) {
+		pr_info("off: page_poison or debug_pagealloc is on\n");
+		return 0;
+	}
+
+	if (!unmapped_zero_ready()) {
+		pr_info("off: no windows to erase pages through\n");
+		return 0;
+	}
+
+	unmapped_wq = alloc_workqueue("unmapped", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!unmapped_wq || unmapped_pool_init() || unmapped_pcp_init_hotplug())
+		return -ENOMEM;
+
+	unmapped_ready = true;
+	return 0;
+}
+subsys_initcall(unmapped_init);

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Page allocation off the direct map: what the files of mm/unmapped/ need of
+ * each other. Each calls those below it, and none above:
+ *
+ *	core.c		readiness, refusals
+ *	pool.c		the worker of a zone, counters
+ *	flip.c		a request
+ *	take.c		which block; ordinary requests have one back
+ *	drain.c		free pages on lists of their own
+ *	free.c		a page is freed
+ *	pcp.c		per-CPU lists
+ *	block.c		one block gets a property, and loses it
+ *	zero.c		windows to erase pages through
+ *
+ * Locks, from the outermost:
+ *
+ *	1. mem_hotplug_lock		(get_online_mems(): the worker)
+ *	2. unmapped_pool::flip_lock	one request a zone makes blocks
+ *	3. unmapped_pcp::lock		trylock where pages are freed: any context
+ *	4. zone->lock			interrupts off
+ *	5. pgd_lock			(arch_direct_map_block_unmap(): no zone->lock)
+ *
+ * The states of a pageblock. "list" is where its free pages are, "entry" that
+ * of the direct map, and the counters are of its 512 pages. NR_UNMAPPED,
+ * NR_FREE_UNMAPPED and NR_FREE_UNMAPPED_WHOLE say what is absent from the direct
+ * map; blocks with other properties are in struct unmapped_pool only.
+ *
+ *	state		PB_unmapped  list	 entry	  NR_UNMAPPED  free
+ *	plain		no	     plain	 present  no	       NR_FREE_PAGES
+ *	taken		no	     none	 present  no	       not counted
+ *	flipped		no	     none	 none	  no	       not counted
+ *	partial		yes	     unmapped	 none	  yes	       NR_FREE_UNMAPPED,
+ *							  zone->nr_free_partial
+ *	whole		yes	     unmapped	 none	  yes	       NR_FREE_UNMAPPED,
+ *							  NR_FREE_UNMAPPED_WHOLE
+ *
+ * Pages of a partial block that are on a per-CPU list are counted nowhere, and
+ * those that wait to be erased in NR_UNMAPPED_DIRTY only.
+ *
+ * plain -> taken under 4, or captured by compaction; taken -> flipped under 2, by
+ * the worker, or by who compacted, with no spinlock, and with one TLB flush
+ * before the next step; flipped -> whole under 4, or back to plain if the block
+ * was isolated meanwhile; whole <-> partial as pages are allocated and freed;
+ * whole -> plain under 4, by anybody. Where that is not one store (undo_atomic)
+ * whole -> taken under 4, and on to plain with no spinlock.
+ */
+#ifndef _MM_UNMAPPED_INTERNAL_H
+#define _MM_UNMAPPED_INTERNAL_H
+
+#include <linux/direct_map.h>
+#include <linux/mmzone.h>
+#include <linux/mutex.h>
+#include <linux/percpu-defs.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "../page_alloc.h"
+#include "../unmapped.h"
+
+struct unmapped_pcp;
+
+/**
+ * struct unmapped_pool - a zone's blocks with a property
+ * @zone: the zone
+ * @freetype: the property
+ * @nr_free: free pages by order, under the zone lock
+ * @fewest_free: the fewest free blocks that there were since the worker's last
+ *	look, under the zone lock
+ * @nr_partial: the part of zone->nr_free_partial with this property
+ * @nr_pages: pages of all blocks, free or not, under the zone lock
+ * @last_drained: jiffies when per-CPU lists were last emptied on a chance
+ * @cursor: PFN behind the block that was taken last: the next from there
+ * @pcp: per-CPU lists; NULL if there are none
+ * @flip_lock: only one flips on behalf of a request
+ * @work: what is done in the background, see pool.c
+ * @last_used: jiffies of the last request
+ * @last_pressed: jiffies of the last time that others needed a block back
+ * @flags: see pool.c
+ */
+struct unmapped_pool {
+	struct zone		*zone;
+	freetype_t		freetype;
+	unsigned long		nr_free[NR_PAGE_ORDERS];
+	unsigned long		fewest_free;
+	unsigned long		nr_partial;
+	unsigned long		nr_pages;
+	unsigned long		last_drained;
+	unsigned long		cursor;
+	struct unmapped_pcp __percpu *pcp;
+
+	struct mutex		flip_lock;	/* protects nothing, see above */
+	struct delayed_work	work;
+	unsigned long		last_used;
+	unsigned long		last_pressed;
+	unsigned long		flags;
+};
+
+/* NULL where the zone has no memory, or there was none for this. */
+static inline struct unmapped_pool *unmapped_pool(struct zone *zone,
+						  freetype_t freetype)
+{
+	if (unlikely(!zone->unmapped_pools))
+		return NULL;
+	return &zone->unmapped_pools[freetype_index(freetype) - MIGRATE_TYPES];
+}
+
+/* core.c */
+extern struct workqueue_struct *unmapped_wq;
+
+/* pool.c */
+int unmapped_pool_init(void);
+void unmapped_pool_note_request(struct unmapped_pool *pool, gfp_t gfp);
+void unmapped_pool_note_pressure(struct unmapped_pool *pool);
+void unmapped_pool_watch(struct unmapped_pool *pool);
+
+/* take.c */
+struct page *unmapped_take(struct unmapped_pool *pool, unsigned int order,
+			   enum zone_type highest_zoneidx, unsigned long mark);
+void unmapped_put(struct unmapped_pool *pool, struct page *page,
+		  unsigned int order);
+unsigned int unmapped_let_go(struct unmapped_pool *pool, unsigned int nr);
+
+/* drain.c */
+bool unmapped_drain_zone(struct zone *zone);
+
+/* free.c */
+bool unmapped_erase_dirty(void);
+
+/* pcp.c */
+
+/* So many pages lie on the lists of a CPU at most. */
+#define UNMAPPED_PCP_MAX	64
+
+struct page *unmapped_pcp_alloc(struct unmapped_pool *pool, unsigned int order,
+				bool whole);
+bool unmapped_pcp_drain(struct unmapped_pool *pool);
+void unmapped_pcp_init(struct unmapped_pool *pool);
+int unmapped_pcp_init_hotplug(void);
+
+/* block.c */
+int unmapped_block_prepare(struct unmapped_pool *pool, struct page *page,
+			   unsigned int order);
+int unmapped_block_apply(struct unmapped_pool *pool, struct page *block);
+void unmapped_block_flush(struct unmapped_pool *pool, struct page *first,
+			  unsigned long nr_blocks);
+void unmapped_block_undo(struct unmapped_pool *pool, struct page *page,
+			 unsigned int order);
+struct page *unmapped_block_add(struct unmapped_pool *pool, struct page *page,
+				unsigned int order, int want_order);
+void unmapped_block_remove(struct unmapped_pool *pool, struct page *page,
+			   unsigned int order, enum migratetype migratetype);
+void unmapped_block_remove_taken(struct unmapped_pool *pool, struct page *block);
+void unmapped_account_blocks(struct unmapped_pool *pool, long nr_pages);
+
+/* zero.c */
+
+/* So many pages are zeroed with IRQs off at a time. */
+#define UNMAPPED_ZERO_BATCH	8U
+
+bool unmapped_zero_ready(void);
+bool unmapped_zero_pages(struct page *page, unsigned int nr);
+bool unmapped_zero_batch(struct page *const *pages, unsigned int nr);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/* For tests/ */
+extern unsigned int sysctl_unmapped_pool_blocks;
+bool unmapped_blocks_isolated(struct page *page, unsigned int order);
+int unmapped_pcp_count(struct unmapped_pool *pool, int cpu);
+#endif
+
+#ifdef CONFIG_FREETYPE_TEST_PROPERTY
+/* tests/property.c */
+int test_property_prepare(struct page *block);
+int test_property_apply(struct page *block);
+void test_property_flush(struct page *first, unsigned long nr_blocks);
+void test_property_undo(struct page *block);
+bool test_property_applied(struct page *block);
+#endif
+
+#endif /* _MM_UNMAPPED_INTERNAL_H */

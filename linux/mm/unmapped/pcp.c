@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Per-CPU lists of pages with a property.
+ *
+ * They are apart from those of plain memory, and short: one page here keeps
+ * its whole block, all other pages of which may be free, from everybody who
+ * could have it back. So they can be emptied without touching anybody else's.
+ *
+ * Pages are freed in any context. The lock is taken by trylock there, and only
+ * there interrupts are of interest: an interrupt that finds it taken uses the
+ * free lists.
+ */
+#include <kunit/visibility.h>
+#include <linux/cpuhotplug.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/vmstat.h>
+
+#include "internal.h"
+
+/* Pages that are taken at once. */
+#define UNMAPPED_PCP_BATCH	32
+
+/**
+ * struct unmapped_pcp - the lists of a CPU
+ * @lock: see above
+ * @count: pages on all of them
+ * @lists: one for each order
+ */
+struct unmapped_pcp {
+	spinlock_t lock;	/* protects the others */
+	int count;
+	struct list_head lists[PAGE_ALLOC_COSTLY_ORDER + 1];
+};
+
+/* Free pages until no more than @keep are left; the lock is held. */
+static void unmapped_pcp_spill(struct unmapped_pool *pool,
+			       struct unmapped_pcp *pcp, int keep)
+{
+	struct zone *zone = pool->zone;
+
+	lockdep_assert_held(&pcp->lock);
+	guard(spinlock_irqsave)(&zone->lock);
+
+	for (int order = ARRAY_SIZE(pcp->lists) - 1; order >= 0; order--) {
+		struct list_head *list = &pcp->lists[order];
+
+		while (pcp->count > keep && !list_empty(list)) {
+			struct page *page = list_last_entry(list, struct page,
+							    pcp_list);
+
+			list_del(&page->pcp_list);
+			pcp->count -= 1 << order;
+			put_free_page(zone, page, order);
+		}
+	}
+}
+
+/**
+ * unmapped_pcp_alloc() - take a page from this CPU's lists
+ * @pool: zone and property
+ * @order: order of the request
+ * @whole: whether they may be filled from blocks that are wholly free
+ *
+ * Context: any but NMI and hard interrupts of PREEMPT_RT.
+ * Return: page for prep_taken_page(), or NULL: then there is none on the free
+ * lists either, or they have to be looked at without the help of these lists.
+ */
+struct page *unmapped_pcp_alloc(struct unmapped_pool *pool, unsigned int order,
+				bool whole)
+{
+	struct zone *zone = pool->zone;
+	struct page *page = NULL;
+	struct unmapped_pcp *pcp;
+	struct list_head *list;
+
+	if (!pool->pcp || order > PAGE_ALLOC_COSTLY_ORDER)
+		return NULL;
+
+	guard(migrate)();
+	pcp = this_cpu_ptr(pool->pcp);
+	if (!spin_trylock(&pcp->lock))
+		return NULL;
+
+	list = &pcp->lists[order];
+	if (list_empty(list)) {
+		/* Pages of other orders count as well */
+		const int room = min(UNMAPPED_PCP_BATCH, UNMAPPED_PCP_MAX - pcp->count);
+
+		guard(spinlock_irqsave)(&zone->lock);
+		for (int i = 0; i < max(1, room >> order); i++) {
+			page = take_free_page(zone, order, pool->freetype, whole);
+			if (!page)
+				break;
+			list_add_tail(&page->pcp_list, list);
+			pcp->count += 1 << order;
+		}
+	}
+	page = list_first_entry_or_null(list, struct page, pcp_list);
+	if (page) {
+		list_del(&page->pcp_list);
+		pcp->count -= 1 << order;
+	}
+	spin_unlock(&pcp->lock);
+	return page;
+}
+
+/**
+ * unmapped_pcp_free() - put a page on this CPU's lists
+ * @page: the page, prepared for freeing, and erased where its contents die
+ * @order: its order
+ * @freetype: its freetype
+ *
+ * Context: any but NMI.
+ * Return: false if the caller has to put it on the free lists.
+ */
+bool unmapped_pcp_free(struct page *page, unsigned int order, freetype_t freetype)
+{
+	struct unmapped_pool *pool = unmapped_pool(page_zone(page), freetype);
+	struct unmapped_pcp *pcp;
+
+	if (!pool->pcp || order > PAGE_ALLOC_COSTLY_ORDER)
+		return false;
+
+	guard(migrate)();
+	pcp = this_cpu_ptr(pool->pcp);
+	if (!spin_trylock(&pcp->lock))
+		return false;
+
+	list_add(&page->pcp_list, &pcp->lists[order]);
+	pcp->count += 1 << order;
+	__count_vm_events(PGFREE, 1 << order);
+	if (pcp->count > UNMAPPED_PCP_MAX)
+		unmapped_pcp_spill(pool, pcp, UNMAPPED_PCP_BATCH);
+	spin_unlock(&pcp->lock);
+	return true;
+}
+
+VISIBLE_IF_KUNIT int unmapped_pcp_count(struct unmapped_pool *pool, int cpu)
+{
+	/* Whoever frees a page now may be late as well */
+	return pool->pcp ? data_race(READ_ONCE(per_cpu_ptr(pool->pcp, cpu)->count)) : 0;
+}
+
+static bool unmapped_pcp_drain_cpu(struct unmapped_pool *pool, int cpu)
+{
+	struct unmapped_pcp *pcp = per_cpu_ptr(pool->pcp, cpu);
+
+	if (!unmapped_pcp_count(pool, cpu))
+		return false;
+
+	guard(spinlock)(&pcp->lock);
+	unmapped_pcp_spill(pool, pcp, 0);
+	return true;
+}
+
+/**
+ * unmapped_pcp_drain() - put what is on all CPUs' lists on the free lists
+ * @pool: zone and property
+ *
+ * Context: task.
+ * Return: whether there was anything.
+ */
+bool unmapped_pcp_drain(struct unmapped_pool *pool)
+{
+	bool drained = false;
+	int cpu;
+
+	if (!pool->pcp)
+		return false;
+	for_each_online_cpu(cpu)
+		drained |= unmapped_pcp_drain_cpu(pool, cpu);
+	return drained;
+}
+
+/**
+ * unmapped_pcp_init() - make the per-CPU lists of a pool
+ * @pool: zone and property
+ *
+ * Nothing depends on them: there are none where memory was short.
+ *
+ * Context: boot or memory hotplug, may sleep.
+ */
+void __meminit unmapped_pcp_init(struct unmapped_pool *pool)
+{
+	struct unmapped_pcp __percpu *pcps = alloc_percpu(struct unmapped_pcp);
+	int cpu;
+
+	if (!pcps)
+		return;
+	for_each_possible_cpu(cpu) {
+		struct unmapped_pcp *pcp = per_cpu_ptr(pcps, cpu);
+
+		spin_lock_init(&pcp->lock);
+		for (int order = 0; order < ARRAY_SIZE(pcp->lists); order++)
+			INIT_LIST_HEAD(&pcp->lists[order]);
+	}
+	pool->pcp = pcps;
+}
+
+static int unmapped_pcp_cpu_dead(unsigned int cpu)
+{
+	struct zone *zone;
+
+	for_each_populated_zone(zone) {
+		for (int i = 0; zone->unmapped_pools && i < NR_FREETYPE_PROPERTIES; i++) {
+			if (zone->unmapped_pools[i].pcp)
+				unmapped_pcp_drain_cpu(&zone->unmapped_pools[i], cpu);
+		}
+	}
+	return 0;
+}
+
+/**
+ * unmapped_pcp_init_hotplug() - empty the lists of a CPU that goes away
+ *
+ * Context: boot.
+ * Return: 0, or an error of cpuhp_setup_state_nocalls().
+ */
+int __init unmapped_pcp_init_hotplug(void)
+{
+	int err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "mm/unmapped:dead",
+					    NULL, unmapped_pcp_cpu_dead);
+
+	return err < 0 ? err : 0;
+}

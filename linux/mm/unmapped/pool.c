@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pool of free blocks of a zone, who looks after it, and what is counted.
+ *
+ * What was freed stays unmapped for a while, and as long as there is demand a
+ * worker sees to it that a few blocks are there before somebody asks: a request
+ * that may not block can be served, and one that may does not wait for 2 MiB to
+ * be erased and for every CPU to be flushed. What is more than that, and was not
+ * needed for a while, goes back to the direct map bit by bit, and all of it when
+ * nobody asks any more; whoever needs it earlier takes it, see
+ * unmapped_give_back(). At last, what the direct map was split into is mended.
+ *
+ * There is no list of its own: the pool is what the free lists of unmapped
+ * memory have in whole blocks.
+ *
+ * An administrator who writes vm.unmapped_pool_blocks has as many, demand or
+ * not: a host that is going to start virtual machines prepares for them.
+ */
+#include <linux/direct_map.h>
+#include <linux/jiffies.h>
+#include <linux/memory_hotplug.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/sysctl.h>
+#include <linux/vmstat.h>
+#include <linux/workqueue.h>
+#include <trace/events/unmapped.h>
+#include <kunit/visibility.h>
+
+#include "../internal.h"
+#include "internal.h"
+
+/* vm.unmapped_pool_blocks: how many a zone. 0: none are unmapped in advance */
+VISIBLE_IF_KUNIT unsigned int sysctl_unmapped_pool_blocks __read_mostly = 8;
+/* ... and whether somebody has said so. */
+static bool unmapped_pool_fixed __read_mostly;
+
+/* A request is demand for that long. */
+#define UNMAPPED_POOL_DEMAND	(10 * HZ)
+/* How often to look whether blocks are to be let go. */
+#define UNMAPPED_POOL_PERIOD	(5 * HZ)
+/* When others needed a block back, leave memory alone for that long. */
+#define UNMAPPED_POOL_BACKOFF	HZ
+/* Unless somebody has said how large it is, it is no more of a zone than that. */
+#define UNMAPPED_POOL_PART	64
+/* ... and filled only as long as that many times as many blocks are free. */
+#define UNMAPPED_POOL_PLENTY	4
+/* Blocks for one shootdown, and blocks for one time under the zone lock. */
+#define UNMAPPED_POOL_BATCH	8
+
+/* Bits of unmapped_pool::flags */
+enum {
+	UNMAPPED_POOL_WOKEN,	/* somebody woke the worker already */
+	UNMAPPED_POOL_MEND,	/* blocks were remapped since the last look */
+};
+
+static struct workqueue_struct *unmapped_pool_wq __ro_after_init;
+
+/* Free blocks; without the zone lock it is a hint. */
+static unsigned long unmapped_pool_blocks(const struct unmapped_pool *pool)
+{
+	unsigned long blocks = 0;
+
+	for (unsigned int order = pageblock_order; order < NR_PAGE_ORDERS; order++)
+		blocks += data_race(pool->nr_free[order]) << (order - pageblock_order);
+	return blocks;
+}
+
+/**
+ * unmapped_account_free() - count pages on, or off, a free list with a property
+ * @zone: their zone
+ * @order: their order
+ * @freetype: the freetype of the list
+ * @nr_pages: 1 << @order, or minus that
+ *
+ * What is free is of use for everybody where it is a whole block that can be
+ * had back at once. The rest is for requests that want the property only.
+ *
+ * Context: any, zone lock held.
+ */
+void unmapped_account_free(struct zone *zone, unsigned int order,
+			   freetype_t freetype, long nr_pages)
+{
+	struct unmapped_pool *pool = unmapped_pool(zone, freetype);
+
+	pool->nr_free[order] += nr_pages < 0 ? -1 : 1;
+
+	if (freetype_unmapped(freetype)) {
+		__mod_zone_page_state(zone, NR_FREE_UNMAPPED, nr_pages);
+		if (order >= pageblock_order)
+			__mod_zone_page_state(zone, NR_FREE_UNMAPPED_WHOLE, nr_pages);
+	}
+	if (order >= pageblock_order)
+		pool->fewest_free = min(pool->fewest_free, unmapped_pool_blocks(pool));
+	if (order < pageblock_order || !freetype_property(freetype)->undo_atomic) {
+		/* Both are read without the lock, too: zone_free_partial() */
+		WRITE_ONCE(pool->nr_partial, pool->nr_partial + nr_pages);
+		WRITE_ONCE(zone->nr_free_partial, zone->nr_free_partial + nr_pages);
+	}
+}
+
+/**
+ * unmapped_nr_free_partial() - free pages that ordinary requests cannot use
+ * @zone: zone to look at
+ * @order: pages of that order
+ *
+ * Context: any; without the zone lock it is for diagnostics and heuristics.
+ * Return: how many there are.
+ */
+unsigned long unmapped_nr_free_partial(struct zone *zone, unsigned int order)
+{
+	unsigned long nr = 0;
+
+	for (int i = 0; zone->unmapped_pools && i < NR_FREETYPE_PROPERTIES; i++) {
+		if (order < pageblock_order || !freetype_properties[i].undo_atomic)
+			nr += data_race(zone->unmapped_pools[i].nr_free[order]);
+	}
+	return nr;
+}
+
+static unsigned long unmapped_pool_target(struct unmapped_pool *pool)
+{
+	unsigned long blocks = READ_ONCE(sysctl_unmapped_pool_blocks);
+	unsigned long managed = zone_managed_pages(pool->zone);
+
+	/* No request comes to movable memory */
+	if (!freetype_property(pool->freetype)->pooled ||
+	    zone_idx(pool->zone) == ZONE_MOVABLE)
+		return 0;
+	if (!READ_ONCE(unmapped_pool_fixed))
+		managed /= UNMAPPED_POOL_PART;
+	return min(blocks, managed >> pageblock_order);
+}
+
+/*
+ * Free blocks that are plain are what huge pages are made of, and all there is
+ * against fragmentation: take some if there are many.
+ */
+static bool unmapped_pool_plenty(struct unmapped_pool *pool)
+{
+	struct zone *zone = pool->zone;
+	long plain = zone_page_state(zone, NR_FREE_PAGES_BLOCKS) >> pageblock_order;
+
+	for (int i = 0; i < NR_FREETYPE_PROPERTIES; i++)
+		plain -= unmapped_pool_blocks(&zone->unmapped_pools[i]);
+
+	return READ_ONCE(unmapped_pool_fixed) ||
+		plain >= (long)(unmapped_pool_target(pool) * UNMAPPED_POOL_PLENTY);
+}
+
+/* Is there demand for blocks? */
+static bool unmapped_pool_in_demand(struct unmapped_pool *pool)
+{
+	return time_before(jiffies, READ_ONCE(pool->last_used) + UNMAPPED_POOL_DEMAND);
+}
+
+/* Did others need a block back just now? */
+static bool unmapped_pool_under_pressure(struct unmapped_pool *pool)
+{
+	return time_before(jiffies, READ_ONCE(pool->last_pressed) + UNMAPPED_POOL_BACKOFF);
+}
+
+/**
+ * unmapped_pool_note_request() - note that there is demand for blocks
+ * @pool: of the zone that the request prefers
+ * @gfp: flags of the request; without __GFP_KSWAPD_RECLAIM, nobody is woken
+ *
+ * Wakes the worker when the pool is half empty.
+ *
+ * Context: any but NMI, no zone lock held.
+ */
+void unmapped_pool_note_request(struct unmapped_pool *pool, gfp_t gfp)
+{
+	unsigned long now = jiffies, target;
+
+	/* Racy, and no harm in it: who writes last was a moment later */
+	if (READ_ONCE(pool->last_used) != now)
+		WRITE_ONCE(pool->last_used, now);
+
+	if (!(gfp & __GFP_KSWAPD_RECLAIM) ||
+	    test_bit(UNMAPPED_POOL_WOKEN, &pool->flags))
+		return;
+	target = unmapped_pool_target(pool);
+	if (!target || unmapped_pool_blocks(pool) * 2 > target)
+		return;
+	if (!test_and_set_bit(UNMAPPED_POOL_WOKEN, &pool->flags))
+		mod_delayed_work(unmapped_pool_wq, &pool->work, 0);
+}
+
+/**
+ * unmapped_pool_note_pressure() - note that others had a block back
+ * @pool: the pool it was in
+ *
+ * Context: any, NMI too.
+ */
+void unmapped_pool_note_pressure(struct unmapped_pool *pool)
+{
+	/* Racy with each other: any of the values will do */
+	WRITE_ONCE(pool->last_pressed, jiffies);
+	if (!test_bit(UNMAPPED_POOL_MEND, &pool->flags))
+		set_bit(UNMAPPED_POOL_MEND, &pool->flags);
+}
+
+/**
+ * unmapped_pool_watch() - look after the blocks of a zone from now on
+ * @pool: zone and property, of which a block was flipped, or nearly
+ *
+ * In a while, and until there are none.
+ *
+ * Context: any but NMI, no zone lock held.
+ */
+void unmapped_pool_watch(struct unmapped_pool *pool)
+{
+	/* Nothing happens if the worker does already */
+	queue_delayed_work(unmapped_pool_wq, &pool->work,
+			   round_jiffies_relative(UNMAPPED_POOL_PERIOD));
+}
+
+/*
+ * Flip up to @nr blocks with one shootdown, and put them into the pool.
+ * Returns how many it were.
+ */
+static unsigned int unmapped_pool_fill_batch(struct unmapped_pool *pool,
+					     unsigned int nr)
+{
+	struct page *blocks[UNMAPPED_POOL_BATCH], *bad[UNMAPPED_POOL_BATCH];
+	unsigned int nr_blocks = 0, nr_bad = 0, nr_added = 0;
+	struct page *block, *first = NULL, *last = NULL;
+	struct zone *zone = pool->zone;
+	int err;
+
+	for (unsigned int i = 0; i < min(nr, UNMAPPED_POOL_BATCH); i++) {
+		block = unmapped_take(pool, pageblock_order, zone_idx(zone),
+				      high_wmark_pages(zone));
+		if (!block)
+			break;
+
+		err = unmapped_block_prepare(pool, block, pageblock_order);
+		if (!err)
+			err = unmapped_block_apply(pool, block);
+		if (err) {
+			bad[nr_bad++] = block;
+			trace_unmapped_flip_unmap(page_to_pfn(block), 1, err);
+			if (err == -ENOMEM)
+				break;
+			continue;
+		}
+
+		blocks[nr_blocks++] = block;
+		if (!first || block < first)
+			first = block;
+		if (!last || block > last)
+			last = block;
+	}
+
+	if (nr_blocks)
+		unmapped_block_flush(pool, first,
+				     ((last - first) >> pageblock_order) + 1);
+	for (unsigned int i = 0; i < nr_blocks; i++) {
+		block = blocks[i];
+		if (unmapped_block_add(pool, block, pageblock_order, -1)) {
+			nr_added++;
+			trace_unmapped_flip_unmap(page_to_pfn(block), 1, 0);
+			continue;
+		}
+		/* Isolated meanwhile */
+		unmapped_block_undo(pool, block, pageblock_order);
+		if (freetype_property(pool->freetype)->undo_flush)
+			unmapped_block_flush(pool, block, 1);
+		bad[nr_bad++] = block;
+		trace_unmapped_flip_unmap(page_to_pfn(block), 1, -EBUSY);
+	}
+	count_vm_events(UNMAPPED_FLIP_UNMAP, nr_added);
+	count_vm_events(UNMAPPED_FLIP_FAIL, nr_bad);
+
+	while (nr_bad)
+		unmapped_put(pool, bad[--nr_bad], pageblock_order);
+
+	trace_unmapped_pool(zone, nr_added, unmapped_pool_blocks(pool),
+			    unmapped_pool_target(pool));
+	return nr_added;
+}
+
+/* Returns false where memory is too short for it. */
+static bool unmapped_pool_fill(struct unmapped_pool *pool)
+{
+	unsigned long have, want;
+
+	for (;;) {
+		have = unmapped_pool_blocks(pool);
+		want = unmapped_pool_target(pool);
+		if (have >= want)
+			return true;
+		if (unmapped_pool_under_pressure(pool) || !unmapped_pool_plenty(pool) ||
+		    !unmapped_pool_fill_batch(pool, want - have))
+			return false;
+		cond_resched();
+	}
+}
+
+/*
+ * Let go of half of what is more than is to be kept, and with @idle set, was not
+ * needed since the last look. Half of it, because it costs nothing to give a
+ * block back and one shootdown to take it again.
+ */
+static void unmapped_pool_shrink(struct unmapped_pool *pool, unsigned long keep,
+				 bool idle)
+{
+	struct zone *zone = pool->zone;
+	unsigned long nr;
+
+	/* A zone that has lost its memory has lost its pages of whole blocks */
+	get_online_mems();
+	if (populated_zone(zone))
+		unmapped_drain_zone(zone);
+	put_online_mems();
+
+	scoped_guard(spinlock_irqsave, &zone->lock) {
+		nr = unmapped_pool_blocks(pool);
+		swap(nr, pool->fewest_free);
+		if (!idle)
+			nr = pool->fewest_free;
+	}
+	if (nr <= keep)
+		return;
+	nr -= keep;
+	nr = max(nr / 2, min(nr, UNMAPPED_POOL_BATCH));
+	while (nr) {
+		unsigned int batch = min(nr, UNMAPPED_POOL_BATCH), done;
+
+		done = unmapped_let_go(pool, batch);
+		if (!done)
+			break;
+		set_bit(UNMAPPED_POOL_MEND, &pool->flags);
+		trace_unmapped_pool(zone, -(int)done, unmapped_pool_blocks(pool), keep);
+		nr -= batch;
+		cond_resched();
+	}
+}
+
+/*
+ * Blocks are back in the direct map: see if their neighbours are, too. One large
+ * entry each time, and none while there is demand, as each costs a shootdown and
+ * may be needed in pieces again.
+ */
+static void unmapped_pool_mend(struct unmapped_pool *pool)
+{
+	struct zone *zone = pool->zone;
+
+	/* It would be split again, and whoever needs the pool has to wait */
+	if (unmapped_pool_in_demand(pool) ||
+	    !test_and_clear_bit(UNMAPPED_POOL_MEND, &pool->flags))
+		return;
+
+	if (arch_direct_map_mend(zone->zone_start_pfn, zone_end_pfn(zone)))
+		set_bit(UNMAPPED_POOL_MEND, &pool->flags);
+}
+
+static void unmapped_pool_work_fn(struct work_struct *work)
+{
+	struct unmapped_pool *pool = container_of(to_delayed_work(work),
+						  struct unmapped_pool, work);
+	const bool keep = unmapped_pool_in_demand(pool) || READ_ONCE(unmapped_pool_fixed);
+
+	if (keep && !unmapped_pool_fill(pool)) {
+		get_online_mems();
+		if (populated_zone(pool->zone))
+			unmapped_drain_zone(pool->zone);
+		put_online_mems();
+		/* Still woken: requests need not do it meanwhile */
+		queue_delayed_work(unmapped_pool_wq, &pool->work,
+				   unmapped_pool_in_demand(pool) ?
+				   UNMAPPED_POOL_BACKOFF : UNMAPPED_POOL_PERIOD);
+		return;
+	}
+	clear_bit(UNMAPPED_POOL_WOKEN, &pool->flags);
+
+	unmapped_pool_shrink(pool, keep ? unmapped_pool_target(pool) : 0, keep);
+	unmapped_pool_mend(pool);
+
+	/* As long as there is something to let go, or to mend */
+	if (READ_ONCE(pool->nr_pages) ||
+	    test_bit(UNMAPPED_POOL_MEND, &pool->flags))
+		unmapped_pool_watch(pool);
+}
+
+/**
+ * unmapped_zone_init() - prepare a zone for memory with a property
+ * @zone: the zone, which gets its first pages
+ *
+ * Where memory is short the zone never has any.
+ *
+ * Context: boot, or memory hotplug, may sleep.
+ */
+void __meminit unmapped_zone_init(struct zone *zone)
+{
+	struct unmapped_pool *pools;
+
+	/* A zone that has had memory before */
+	if (zone->unmapped_pools)
+		return;
+
+	pools = kcalloc_node(NR_FREETYPE_PROPERTIES, sizeof(*pools), GFP_KERNEL,
+			     zone_to_nid(zone));
+	if (!pools)
+		return;
+
+	for (int i = 0; i < NR_FREETYPE_PROPERTIES; i++) {
+		struct unmapped_pool *pool = &pools[i];
+
+		pool->zone = zone;
+		pool->freetype = freetype_from_index(MIGRATE_TYPES + i);
+		mutex_init(&pool->flip_lock);
+		INIT_DELAYED_WORK(&pool->work, unmapped_pool_work_fn);
+		pool->last_used = jiffies - UNMAPPED_POOL_DEMAND;
+		pool->last_pressed = jiffies - UNMAPPED_POOL_BACKOFF;
+		unmapped_pcp_init(pool);
+	}
+	zone->unmapped_pools = pools;
+}
+
+static int unmapped_pool_sysctl(const struct ctl_table *table, int write,
+				void *buffer, size_t *lenp, loff_t *ppos)
+{
+	int err = proc_douintvec(table, write, buffer, lenp, ppos);
+	struct zone *zone;
+
+	if (err || !write || !unmapped_available())
+		return err;
+
+	WRITE_ONCE(unmapped_pool_fixed, true);
+	for_each_populated_zone(zone) {
+		for (int i = 0; zone->unmapped_pools && i < NR_FREETYPE_PROPERTIES; i++)
+			mod_delayed_work(unmapped_pool_wq, &zone->unmapped_pools[i].work, 0);
+	}
+	return 0;
+}
+
+static const struct ctl_table unmapped_sysctl_table[] = {
+	{
+		.procname	= "unmapped_pool_blocks",
+		.data		= &sysctl_unmapped_pool_blocks,
+		.maxlen		= sizeof(sysctl_unmapped_pool_blocks),
+		.mode		= 0644,
+		.proc_handler	= unmapped_pool_sysctl,
+	},
+};
+
+/**
+ * unmapped_pool_init() - start to look after unmapped memory
+ *
+ * Context: boot.
+ * Return: 0 or -ENOMEM.
+ */
+int __init unmapped_pool_init(void)
+{
+	/* Not while hibernation decides what is in the image */
+	unmapped_pool_wq = alloc_workqueue("unmapped_pool",
+					   WQ_UNBOUND | WQ_FREEZABLE, 0);
+	if (!unmapped_pool_wq)
+		return -ENOMEM;
+
+	register_sysctl_init("vm", unmapped_sysctl_table);
+	return 0;
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * S2: what an unmapped page held is gone, whatever the context that frees it. The
+ * page is found again by allocating until it comes back.
+ */
+#include <linux/completion.h>
+#include <linux/folio_batch.h>
+#include <linux/interrupt.h>
+#include <linux/irq_work.h>
+#include <linux/kthread.h>
+#include <linux/mermap.h>
+#include <linux/swap.h>
+#include <linux/unmapped.h>
+#include <linux/workqueue.h>
+
+#include "util.h"
+
+static const unsigned int free_orders[] = { 0, 1, PAGE_ALLOC_COSTLY_ORDER, 9 };
+
+/* A page on its way to a context that frees it */
+struct free_ctx {
+	struct page *page;
+	unsigned int order;
+	struct completion done;
+	struct irq_work irq_work;
+	struct work_struct bh_work;
+};
+
+static struct page *dirty_page(struct kunit *test, unsigned int order)
+{
+	struct page *page = ut_alloc(GFP_TEST, order);
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	ut_fill(test, page, order);
+	return page;
+}
+
+static void expect_erased(struct kunit *test, struct page *page, unsigned int order)
+{
+	LIST_HEAD(taken);
+
+	/* All that is free, without flipping */
+	ut_empty_pool(test, &taken);
+	KUNIT_EXPECT_TRUE(test, ut_on_list(&taken, page));
+	KUNIT_EXPECT_TRUE(test, ut_is_zero(test, page, order));
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
+static void free_from_task(struct kunit *test)
+{
+	for (int i = 0; i < ARRAY_SIZE(free_orders); i++) {
+		struct page *page = dirty_page(test, free_orders[i]);
+
+		__free_pages(page, free_orders[i]);
+		expect_erased(test, page, free_orders[i]);
+	}
+}
+
+static void free_from_irqs_off(struct kunit *test)
+{
+	static DEFINE_RAW_SPINLOCK(lock);
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		kunit_skip(test, "the locks of the page allocator sleep there");
+
+	for (int i = 0; i < ARRAY_SIZE(free_orders); i++) {
+		struct page *page = dirty_page(test, free_orders[i]);
+
+		scoped_guard(raw_spinlock_irqsave, &lock)
+			__free_pages(page, free_orders[i]);
+		expect_erased(test, page, free_orders[i]);
+	}
+}
+
+static void free_in_bh(struct work_struct *work)
+{
+	struct free_ctx *ctx = container_of(work, struct free_ctx, bh_work);
+
+	__free_pages(ctx->page, ctx->order);
+	complete(&ctx->done);
+}
+
+static void free_from_softirq(struct kunit *test)
+{
+	for (int i = 0; i < ARRAY_SIZE(free_orders); i++) {
+		struct free_ctx ctx = { .order = free_orders[i] };
+
+		ctx.page = dirty_page(test, ctx.order);
+		init_completion(&ctx.done);
+		INIT_WORK_ONSTACK(&ctx.bh_work, free_in_bh);
+		queue_work(system_bh_wq, &ctx.bh_work);
+		wait_for_completion(&ctx.done);
+		flush_work(&ctx.bh_work);
+		destroy_work_on_stack(&ctx.bh_work);
+		expect_erased(test, ctx.page, ctx.order);
+	}
+}
+
+static void free_in_irq(struct irq_work *work)
+{
+	struct free_ctx *ctx = container_of(work, struct free_ctx, irq_work);
+
+	__free_pages(ctx->page, ctx->order);
+	complete(&ctx->done);
+}
+
+static void free_from_hardirq(struct kunit *test)
+{
+	/* On PREEMPT_RT nothing is freed in hard interrupts: an irq thread does */
+	for (int i = 0; i < ARRAY_SIZE(free_orders); i++) {
+		struct free_ctx ctx = { .order = free_orders[i] };
+
+		ctx.page = dirty_page(test, ctx.order);
+		init_completion(&ctx.done);
+		ctx.irq_work = IS_ENABLED(CONFIG_PREEMPT_RT) ?
+			IRQ_WORK_INIT(free_in_irq) : IRQ_WORK_INIT_HARD(free_in_irq);
+		irq_work_queue(&ctx.irq_work);
+		wait_for_completion(&ctx.done);
+		irq_work_sync(&ctx.irq_work);
+		expect_erased(test, ctx.page, ctx.order);
+	}
+}
+
+static int free_in_kthread(void *data)
+{
+	struct free_ctx *ctx = data;
+
+	__free_pages(ctx->page, ctx->order);
+	complete(&ctx->done);
+	return 0;
+}
+
+static void free_from_kthread(struct kunit *test)
+{
+	for (int i = 0; i < ARRAY_SIZE(free_orders); i++) {
+		struct free_ctx ctx = { .order = free_orders[i] };
+		struct task_struct *task;
+
+		ctx.page = dirty_page(test, ctx.order);
+		init_completion(&ctx.done);
+		task = kthread_run(free_in_kthread, &ctx, "unmapped_free");
+		KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+		wait_for_completion(&ctx.done);
+		expect_erased(test, ctx.page, ctx.order);
+	}
+}
+
+static void free_in_nmi(void *arg)
+{
+	struct free_ctx *ctx = arg;
+
+	free_pages_nolock(ctx->page, ctx->order);
+}
+
+static void free_from_nmi(struct kunit *test)
+{
+	const unsigned int orders[] = { 0, PAGE_ALLOC_COSTLY_ORDER };
+	bool ran = true;
+
+	for (int i = 0; i < ARRAY_SIZE(orders) && ran; i++) {
+		struct free_ctx ctx = { .order = orders[i] };
+
+		ctx.page = dirty_page(test, ctx.order);
+		ran = ut_call_nmi(free_in_nmi, &ctx);
+		if (!ran)
+			__free_pages(ctx.page, ctx.order);
+		expect_erased(test, ctx.page, ctx.order);
+	}
+	if (!ran)
+		kunit_skip(test, "the machine delivers no NMI");
+}
+
+static long nr_dirty(struct zone *zone)
+{
+	return zone_page_state_snapshot(zone, NR_UNMAPPED_DIRTY);
+}
+
+/* What cannot be erased at once waits, and is not free meanwhile. */
+static void free_waits(struct kunit *test)
+{
+	const unsigned int order = pageblock_order;
+	struct page *page = dirty_page(test, order);
+	struct zone *zone = page_zone(page);
+	unsigned long zeroed, flags;
+	long dirty, free, free_before;
+
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		__free_pages(page, order);
+		kunit_skip(test, "the locks of the page allocator sleep there");
+	}
+
+	ut_settle();
+	KUNIT_EXPECT_EQ(test, nr_dirty(zone), 0);
+	zeroed = ut_event(UNMAPPED_ZEROED_PAGES);
+
+	/* Too much where nobody can preempt it; and nobody hears of it as yet */
+	local_irq_save(flags);
+	free_before = zone_page_state_snapshot(zone, NR_FREE_UNMAPPED);
+	__free_pages(page, order);
+	dirty = nr_dirty(zone);
+	free = zone_page_state_snapshot(zone, NR_FREE_UNMAPPED);
+	local_irq_restore(flags);
+
+	KUNIT_EXPECT_EQ(test, dirty, NR_BLOCK);
+	KUNIT_EXPECT_EQ(test, free, free_before);
+
+	ut_settle();
+	KUNIT_EXPECT_EQ(test, nr_dirty(zone), 0);
+	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_ZEROED_PAGES) - zeroed, NR_BLOCK);
+	expect_erased(test, page, order);
+}
+
+/* S6: what a window has shown is nobody's before all CPUs were flushed. */
+static void free_quarantine(struct kunit *test)
+{
+#ifdef CONFIG_MERMAP
+	struct page *page = dirty_page(test, 0);
+	struct zone *zone = page_zone(page);
+	unsigned long flags;
+	long dirty;
+
+	ut_settle();
+	/* As mermap_get() marks it */
+	set_bit(PG_mermapped, &page->flags.f);
+	KUNIT_ASSERT_TRUE(test, mermap_page_tainted(page));
+	local_irq_save(flags);
+	__free_page(page);
+	dirty = nr_dirty(zone);
+	local_irq_restore(flags);
+	KUNIT_EXPECT_EQ(test, dirty, 1);
+	expect_erased(test, page, 0);
+	KUNIT_EXPECT_FALSE(test, mermap_page_tainted(page));
+#else
+	kunit_skip(test, "no windows");
+#endif
+}
+
+/* A batch: unmapped pages among others, each goes where it belongs. */
+static void free_batch(struct kunit *test)
+{
+	struct page *dirty[8];
+	struct folio_batch batch;
+	unsigned long zeroed;
+	LIST_HEAD(taken);
+
+	ut_settle();
+	zeroed = ut_event(UNMAPPED_ZEROED_PAGES);
+	folio_batch_init(&batch);
+	for (int i = 0; i < ARRAY_SIZE(dirty); i++) {
+		struct page *plain = alloc_page(GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, plain);
+		dirty[i] = dirty_page(test, 0);
+		set_page_count(plain, 0);
+		set_page_count(dirty[i], 0);
+		folio_batch_add(&batch, page_folio(plain));
+		folio_batch_add(&batch, page_folio(dirty[i]));
+	}
+	free_unref_folios(&batch);
+	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_ZEROED_PAGES) - zeroed, ARRAY_SIZE(dirty));
+
+	ut_empty_pool(test, &taken);
+	for (int i = 0; i < ARRAY_SIZE(dirty); i++) {
+		KUNIT_EXPECT_TRUE(test, ut_on_list(&taken, dirty[i]));
+		KUNIT_EXPECT_TRUE(test, ut_is_zero(test, dirty[i], 0));
+	}
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
+static struct kunit_case free_test_cases[] = {
+	KUNIT_CASE(free_from_task),
+	KUNIT_CASE(free_from_irqs_off),
+	KUNIT_CASE(free_from_softirq),
+	KUNIT_CASE(free_from_hardirq),
+	KUNIT_CASE(free_from_kthread),
+	KUNIT_CASE(free_from_nmi),
+	KUNIT_CASE(free_waits),
+	KUNIT_CASE(free_quarantine),
+	KUNIT_CASE(free_batch),
+	{}
+};
+
+static struct kunit_suite free_test_suite = {
+	.name = "unmapped_free",
+	.suite_init = ut_suite_init,
+	.suite_exit = ut_suite_exit,
+	.init = ut_init,
+	.test_cases = free_test_cases,
+};
+
+kunit_test_suite(free_test_suite);
+
+MODULE_DESCRIPTION("Freeing unmapped memory");
+MODULE_LICENSE("GPL");

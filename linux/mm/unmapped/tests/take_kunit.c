@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which block is taken to be unmapped, and which one others have back.
+ */
+#include <kunit/static_stub.h>
+#include <linux/compaction.h>
+#include <linux/direct_map.h>
+#include <linux/set_memory.h>
+#include <linux/smp.h>
+#include <linux/uaccess.h>
+#include <linux/unmapped.h>
+
+#include "util.h"
+
+/* One block that cannot be flipped does not hide the others. */
+static struct page *bad_block;
+
+static int fail_bad_block(struct unmapped_pool *pool, struct page *block)
+{
+	if (!bad_block)
+		bad_block = block;
+	if (block == bad_block)
+		return -EBUSY;
+	return freetype_property(pool->freetype)->apply(block);
+}
+
+static void take_tries_next(struct kunit *test)
+{
+	unsigned long fails;
+	struct page *page;
+
+	for (int round = 0; round < 3; round++) {
+		LIST_HEAD(taken);
+
+		ut_empty_pool(test, &taken);
+		bad_block = NULL;
+		fails = ut_event(UNMAPPED_FLIP_FAIL);
+		kunit_activate_static_stub(test, unmapped_block_apply, fail_bad_block);
+		page = ut_alloc(GFP_TEST | __GFP_NORETRY, 0);
+		kunit_deactivate_static_stub(test, unmapped_block_apply);
+
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		KUNIT_EXPECT_TRUE(test, page_unmapped(page));
+		KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_FLIP_FAIL) - fails, 1);
+		__free_page(page);
+		ut_put_all(&taken);
+		ut_expect_consistent(test);
+	}
+}
+
+static int fail_always(struct unmapped_pool *pool, struct page *block)
+{
+	return -EBUSY;
+}
+
+/* What compaction captures for a request is a block for it to flip. */
+static struct page *captured;
+
+static struct page *take_nothing(struct unmapped_pool *pool, unsigned int order,
+				 enum zone_type highest_zoneidx, unsigned long mark)
+{
+	return NULL;
+}
+
+static struct page *capture(struct zone *zone, unsigned int order, gfp_t gfp_mask,
+			    int highest_zoneidx)
+{
+	if (captured)
+		return NULL;
+
+	guard(spinlock_irqsave)(&zone->lock);
+	for (int mt = 0; mt < MIGRATE_PCPTYPES && !captured; mt++)
+		captured = take_free_page(zone, order, freetype_plain(mt), true);
+	return captured;
+}
+
+static void take_captured(struct kunit *test)
+{
+	unsigned long unmapped, shootdowns;
+	struct page *page;
+	LIST_HEAD(taken);
+
+	ut_empty_pool(test, &taken);
+	kunit_activate_static_stub(test, unmapped_take, take_nothing);
+	kunit_activate_static_stub(test, compact_zone_for_block, capture);
+	unmapped = global_zone_page_state(NR_UNMAPPED);
+
+	captured = NULL;
+	kunit_activate_static_stub(test, unmapped_block_apply, fail_always);
+	KUNIT_EXPECT_NULL(test, ut_alloc(GFP_TEST, 0));
+	kunit_deactivate_static_stub(test, unmapped_block_apply);
+	KUNIT_ASSERT_NOT_NULL(test, captured);
+	KUNIT_EXPECT_TRUE(test, ut_readable(captured));
+	KUNIT_EXPECT_FALSE(test, page_unmapped(captured));
+	KUNIT_EXPECT_EQ(test, global_zone_page_state(NR_UNMAPPED), unmapped);
+	ut_expect_consistent(test);
+
+	captured = NULL;
+	shootdowns = ut_event(UNMAPPED_SHOOTDOWN);
+	page = ut_alloc(GFP_TEST, 0);
+	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_SHOOTDOWN), shootdowns + 1);
+	KUNIT_ASSERT_NOT_NULL(test, captured);
+	KUNIT_ASSERT_PTR_EQ(test, page, captured);
+	KUNIT_EXPECT_TRUE(test, page_unmapped(page));
+	KUNIT_EXPECT_FALSE(test, ut_readable(page));
+	KUNIT_EXPECT_TRUE(test, ut_is_zero(test, page, 0));
+	KUNIT_EXPECT_EQ(test, global_zone_page_state(NR_UNMAPPED), unmapped + NR_BLOCK);
+	__free_page(page);
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
+#ifdef CONFIG_X86_64
+/* Make the direct map's entry of a block whole again, if nobody uses it. */
+static void mend(struct page *block)
+{
+	unsigned long addr = (unsigned long)page_address(block);
+	struct zone *zone = page_zone(block);
+	int err;
+
+	scoped_guard(spinlock_irqsave, &zone->lock) {
+		if (!free_block_head(block) || page_unmapped(block))
+			return;
+		take_free_blocks(zone, block, pageblock_order);
+	}
+	err = set_memory_rox(addr, NR_BLOCK) ?: set_memory_nx(addr, NR_BLOCK) ?:
+	      set_memory_rw(addr, NR_BLOCK);
+	/* The processor sets the dirty bit that went away */
+	copy_to_kernel_nofault((void *)addr, &err, sizeof(err));
+	guard(spinlock_irqsave)(&zone->lock);
+	put_free_blocks(zone, block, pageblock_order);
+}
+
+/*
+ * L8: free blocks that cannot be flipped, all of them on the list that is looked
+ * at first, hide none that can; and they are not tried.
+ */
+static void take_passes_over_fixed(struct kunit *test)
+{
+	const unsigned int order = MAX_PAGE_ORDER;
+	unsigned int nr, fixed = 0;
+	struct page *pages[64], *page;
+	unsigned long fails;
+	LIST_HEAD(taken);
+
+	ut_empty_pool(test, &taken);
+	for (nr = 0; nr < ARRAY_SIZE(pages); nr++) {
+		pages[nr] = alloc_pages(GFP_TEST | __GFP_NORETRY, order);
+		if (!pages[nr])
+			break;
+	}
+	KUNIT_EXPECT_GE(test, nr, 32);
+
+	/* As modules and BPF programs leave them */
+	for (unsigned int i = 0; i < nr; i++) {
+		for (unsigned int j = 0; j < 1U << order; j += NR_BLOCK) {
+			unsigned long addr = (unsigned long)page_address(pages[i] + j + 1);
+
+			KUNIT_EXPECT_EQ(test, set_memory_ro(addr, 1), 0);
+			KUNIT_EXPECT_EQ(test, set_memory_rw(addr, 1), 0);
+			fixed += unmapped_block_fixed(pages[i] + j);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, fixed, nr << (order - pageblock_order));
+	for (unsigned int i = 0; i < nr; i++)
+		__free_pages(pages[i], order);
+
+	fails = ut_event(UNMAPPED_FLIP_FAIL);
+	for (int i = 0; i < 3; i++) {
+		page = ut_alloc(GFP_TEST | __GFP_NORETRY, pageblock_order);
+		KUNIT_EXPECT_NOT_NULL(test, page);
+		if (!page)
+			break;
+		KUNIT_EXPECT_TRUE(test, page_unmapped(page));
+		set_page_private(page, pageblock_order);
+		list_add(&page->lru, &taken);
+	}
+	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_FLIP_FAIL), fails);
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+
+	/* Leave the direct map as it was */
+	for (unsigned int i = 0; i < nr; i++) {
+		for (unsigned int j = 0; j < 1U << order; j += NR_BLOCK) {
+			mend(pages[i] + j);
+			fixed -= !unmapped_block_fixed(pages[i] + j);
+		}
+	}
+	kunit_info(test, "%u blocks stay in pieces", fixed);
+}
+#endif
+
+static bool give_back(struct zone *zone, unsigned int order)
+{
+	guard(spinlock_irqsave)(&zone->lock);
+	return unmapped_give_back(zone, order, MIGRATE_UNMOVABLE);
+}
+
+/*
+ * For more than a block, a single one is given back only where that makes it: the
+ * pool is not emptied for a request that fails nevertheless.
+ */
+static void take_gives_back_what_helps(struct kunit *test)
+{
+	struct zoneref *z = first_zones_zonelist(node_zonelist(numa_mem_id(), GFP_KERNEL),
+						 gfp_zone(GFP_KERNEL), NULL);
+	struct zone *zone = zonelist_zone(z);
+	struct unmapped_pool *pool = unmapped_pool(zone, freetype_make_unmapped());
+	const unsigned int order = pageblock_order + 1;
+	struct page *pair, *other;
+	unsigned long remaps;
+	LIST_HEAD(taken);
+
+	if (pageblock_order == MAX_PAGE_ORDER)
+		kunit_skip(test, "no request is larger than a block");
+
+	ut_empty_pool(test, &taken);
+	/* Two blocks that are buddies: one goes to the pool, one is in use */
+	pair = unmapped_take(pool, order, zone_idx(zone), 0);
+	KUNIT_ASSERT_NOT_NULL(test, pair);
+	other = pair + NR_BLOCK;
+	KUNIT_EXPECT_EQ(test, unmapped_block_prepare(pool, pair, pageblock_order), 0);
+	KUNIT_EXPECT_EQ(test, unmapped_block_apply(pool, pair), 0);
+	unmapped_block_flush(pool, pair, 1);
+	KUNIT_EXPECT_PTR_EQ(test, unmapped_block_add(pool, pair, pageblock_order, -1), pair);
+
+	remaps = ut_event(UNMAPPED_FLIP_REMAP);
+	KUNIT_EXPECT_FALSE(test, give_back(zone, order));
+	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_FLIP_REMAP), remaps);
+	KUNIT_EXPECT_TRUE(test, page_unmapped(pair));
+
+	unmapped_put(pool, other, pageblock_order);
+	KUNIT_EXPECT_TRUE(test, give_back(zone, order));
+	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_FLIP_REMAP) - remaps, 1);
+	KUNIT_EXPECT_FALSE(test, page_unmapped(pair));
+	KUNIT_EXPECT_TRUE(test, PageBuddy(pair) && buddy_order(pair) == order);
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
+static void alloc_nolock(void *arg)
+{
+	*(struct page **)arg = alloc_pages_nolock(0, numa_mem_id(), pageblock_order);
+}
+
+/* L1: any context has a block back when nothing else is free. */
+static void take_back_in_any_context(struct kunit *test)
+{
+	static const char * const names[] = { "task", "interrupts off", "NMI" };
+	struct page *pool_pages[16] = {};
+	bool ran;
+
+	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) || IS_ENABLED(CONFIG_PREEMPT_RT))
+		kunit_skip(test, "no such request is for a whole block");
+
+	for (int how = 0; how < ARRAY_SIZE(names); how++) {
+		struct page *page = NULL;
+		unsigned long remaps;
+		LIST_HEAD(hidden);
+
+		/* Enough to be above the watermarks with nothing else */
+		for (int i = 0; i < ARRAY_SIZE(pool_pages); i++)
+			pool_pages[i] = ut_alloc(GFP_TEST, MAX_PAGE_ORDER);
+		for (int i = 0; i < ARRAY_SIZE(pool_pages); i++) {
+			if (pool_pages[i])
+				__free_pages(pool_pages[i], MAX_PAGE_ORDER);
+		}
+		ut_settle();
+
+		ran = true;
+		remaps = ut_event(UNMAPPED_FLIP_REMAP);
+		ut_hide_plain_blocks(&hidden);
+		if (how == 0)
+			alloc_nolock(&page);
+		else if (how == 1)
+			smp_call_function_single(raw_smp_processor_id(),
+						 alloc_nolock, &page, 1);
+		else
+			ran = ut_call_nmi(alloc_nolock, &page);
+		ut_show_plain_blocks(&hidden);
+		if (!ran)
+			kunit_skip(test, "the machine delivers no NMI");
+
+		KUNIT_EXPECT_NOT_NULL_MSG(test, page, "%s", names[how]);
+		if (page) {
+			KUNIT_EXPECT_FALSE(test, page_unmapped(page));
+			KUNIT_EXPECT_TRUE(test, ut_readable(page));
+			KUNIT_EXPECT_NULL(test, memchr_inv(page_address(page), 0,
+							   PAGE_SIZE << pageblock_order));
+			__free_pages(page, pageblock_order);
+		}
+		KUNIT_EXPECT_GE(test, ut_event(UNMAPPED_FLIP_REMAP) - remaps, 1);
+		ut_expect_consistent(test);
+	}
+}
+
+/* Where blocks are not grouped by mobility, what is given back is unmovable. */
+static void take_without_grouping(struct kunit *test)
+{
+	const int disabled = page_group_by_mobility_disabled;
+	struct page *page = ut_alloc(GFP_TEST, pageblock_order);
+	enum migratetype mt;
+	struct zone *zone;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	zone = page_zone(page);
+	__free_pages(page, pageblock_order);
+	ut_settle();
+
+	scoped_guard(spinlock_irqsave, &zone->lock) {
+		page_group_by_mobility_disabled = 1;
+		unmapped_make_plain(zone, page);
+		mt = freetype_index(get_pageblock_freetype(page));
+		page_group_by_mobility_disabled = disabled;
+	}
+	KUNIT_EXPECT_EQ(test, (int)mt, MIGRATE_UNMOVABLE);
+	KUNIT_EXPECT_FALSE(test, page_unmapped(page));
+	ut_expect_consistent(test);
+}
+
+static struct kunit_case take_test_cases[] = {
+	KUNIT_CASE(take_tries_next),
+	KUNIT_CASE(take_captured),
+#ifdef CONFIG_X86_64
+	KUNIT_CASE_SLOW(take_passes_over_fixed),
+#endif
+	KUNIT_CASE(take_gives_back_what_helps),
+	KUNIT_CASE(take_back_in_any_context),
+	KUNIT_CASE(take_without_grouping),
+	{}
+};
+
+static struct kunit_suite take_test_suite = {
+	.name = "unmapped_take",
+	.suite_init = ut_suite_init,
+	.suite_exit = ut_suite_exit,
+	.init = ut_init,
+	.test_cases = take_test_cases,
+};
+
+kunit_test_suite(take_test_suite);
+
+MODULE_DESCRIPTION("Which blocks are unmapped and given back");
+MODULE_LICENSE("GPL");
