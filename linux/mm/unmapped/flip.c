@@ -17,8 +17,9 @@
  * and then fails. A zone is compacted before the next one is used: memory with
  * a property cannot be moved later. It is compacted once for a request. Who may
  * not block gets what is free, or nothing. Nothing is reclaimed that this could
- * not use, no other CPU's list of plain memory is drained, and who has no room
- * in his memory cgroup costs others nothing.
+ * not use, other CPUs' lists of plain memory are drained no more often than
+ * kcompactd does so in vain, and who has no room in his memory cgroup costs others
+ * nothing.
  */
 #include <linux/compaction.h>
 #include <linux/cpuset.h>
@@ -314,7 +315,8 @@ static bool unmapped_is_poor(struct unmapped_request *r, struct zone *zone)
 
 	if (r->compacted & unmapped_zone_bit(zone) ||
 	    !gfp_compaction_allowed(r->gfp) ||
-	    compaction_is_deferred(zone, r->block_order))
+	    (compaction_is_deferred(zone, r->block_order) &&
+	     !(r->gfp & __GFP_RETRY_MAYFAIL)))
 		return false;
 
 	return !unmapped_has_room(r, zone, mark) &&
@@ -456,8 +458,9 @@ struct page *unmapped_alloc(gfp_t gfp, unsigned int order,
 
 	do {
 		cookie = read_mems_allowed_begin();
-		ac->preferred_zoneref = first_zones_zonelist(ac->zonelist,
-						ac->highest_zoneidx, ac->nodemask);
+		ac->preferred_zoneref =
+			first_zones_zonelist(ac->zonelist, ac->highest_zoneidx,
+					     ac->nodemask);
 		if (!zonelist_zone(ac->preferred_zoneref))
 			return NULL;
 		pool = unmapped_pool(zonelist_zone(ac->preferred_zoneref), r.freetype);

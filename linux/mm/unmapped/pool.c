@@ -58,12 +58,12 @@ enum {
 
 static struct workqueue_struct *unmapped_pool_wq __ro_after_init;
 
-/* Free blocks; without the zone lock it is a hint. */
 static unsigned long unmapped_pool_blocks(const struct unmapped_pool *pool)
 {
 	unsigned long blocks = 0;
 
 	for (unsigned int order = pageblock_order; order < NR_PAGE_ORDERS; order++)
+		/* Without the zone lock it is a hint */
 		blocks += data_race(pool->nr_free[order]) << (order - pageblock_order);
 	return blocks;
 }
@@ -115,6 +115,7 @@ unsigned long unmapped_nr_free_partial(struct zone *zone, unsigned int order)
 
 	for (int i = 0; zone->unmapped_pools && i < NR_FREETYPE_PROPERTIES; i++) {
 		if (order < pageblock_order || !freetype_properties[i].undo_atomic)
+			/* A hint without the zone lock */
 			nr += data_race(zone->unmapped_pools[i].nr_free[order]);
 	}
 	return nr;
