@@ -38,9 +38,10 @@ series_entries()
 	sed 's/ .*//; 1!G; h; $!d' "$tmp_/series" | while read -r p_; do
 		[ -f "$patches_/$p_" ] || continue
 		set --
-		for f_ in $(sed -n 's,^+++ b/,,p' "$patches_/$p_"); do
+		sed -n 's,^+++ b/,,p' "$patches_/$p_" >"$tmp_/touched"
+		while read -r f_; do
 			[ ! -f "$overlay_/$f_" ] || set -- "$@" "--include=$f_"
-		done
+		done <"$tmp_/touched"
 		[ $# -gt 0 ] || continue
 		(cd "$tmp_/overlay" && GIT_CEILING_DIRECTORIES=$tmp_ git apply -R --whitespace=nowarn "$@" "$patches_/$p_") ||
 			{ note "patches/$p_ has not made linux/ what it is"; return 1; }
