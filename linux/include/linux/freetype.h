@@ -158,12 +158,7 @@ static __always_inline bool freetype_has_flags(freetype_t ft)
 }
 
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
-/**
- * freetype_property - the property that memory has
- * @ft: freetype with flags
- *
- * Return: its row.
- */
+/* The property that memory has: the row of a freetype with flags. */
 static inline const struct freetype_property *freetype_property(freetype_t ft)
 {
 	return &freetype_properties[ft.list - MIGRATE_TYPES];
