@@ -163,7 +163,7 @@ known()
 		printf '%s:%s:%s\n' "$file" "$line" "$rest"
 	done
 }
-nolines() { sed -E 's/:[0-9]+(:[0-9]+)?(-[0-9]+)?:/:/' | sort; }
+nolines() { sed -E 's/:[0-9]+(:[0-9]+)?(-[0-9]+)?:/:/; s/ on line [0-9]+//g' | sort; }
 : >"$out/built"
 if [ -s "$out/changed.all" ]; then
 	"$TOP/scripts/kernel.sh" release "$tree" "$BUILD/kernel-release" >&2
