@@ -5,7 +5,7 @@
  */
 #pragma once
 
-/* Nothing is replaced here: what a test wants to replace is a stub already. */
+/* For functions that KUnit can redirect; a part defines those that it redirects. */
 #define KUNIT_STATIC_STUB_REDIRECT(...) do { } while (0)
 
 #include <setjmp.h>
