@@ -173,9 +173,9 @@ BEGIN {
 	printf "Seed %s, %s rounds, %s processors, %d MiB; stock is Linux without this work, built with the same configuration.\n", \
 	       fact("stock", "seed"), rounds, fact("stock", "cpus"), fact("stock", "memory") / 1024
 	if (nr == 2)
-		print "\nThis kernel has no /proc/sys/vm/unmapped_pool_blocks: **there is no column for the pool.**"
+		print "\nThis kernel has no /proc/sys/vm/no_direct_map_pool_blocks: **there is no column for the pool.**"
 	else
-		printf "\nvm.unmapped_pool_blocks: %s with the pool off, %s with it on.\n", fact("pool-off", "pool"), fact("pool-on", "pool")
+		printf "\nvm.no_direct_map_pool_blocks: %s with the pool off, %s with it on.\n", fact("pool-off", "pool"), fact("pool-on", "pool")
 	print ""
 	line = sprintf("| %-58s |", "")
 	rule = "| --- |"

@@ -272,7 +272,7 @@ static bool go_round(int nr)
 	printf("round %d hold churned=%lu leave_free=%ld least_free=%ld queued=%ld seconds=%.1f\n",
 	       nr, shared->churned, leave_free, shared->least_free, held.held, now() - start);
 	printf("round %d state unmapped=%ld direct_map_4k=%ld direct_map_2m=%ld\n", nr,
-	       read_vmstat("nr_unmapped"), read_meminfo("DirectMap4k"),
+	       read_vmstat("nr_no_direct_map"), read_meminfo("DirectMap4k"),
 	       read_meminfo("DirectMap2M"));
 	print_stats("hold", &filled, &held);
 
@@ -309,14 +309,14 @@ int main(void)
 	load_module();
 	kills = read_vmstat("oom_kill");
 	printf("before unmapped=%ld flips=%ld direct_map_4k=%ld direct_map_2m=%ld\n",
-	       read_vmstat("nr_unmapped"), read_vmstat("unmapped_flip_unmap"),
+	       read_vmstat("nr_no_direct_map"), read_vmstat("direct_map_flip_unmap"),
 	       read_meminfo("DirectMap4k"), read_meminfo("DirectMap2M"));
 	for (int i = 1; i <= rounds; i++)
 		well &= go_round(i);
 	stats = read_stats();
 	printf("after unmapped=%ld flips=%ld remaps=%ld killed=%ld\n",
-	       read_vmstat("nr_unmapped"), read_vmstat("unmapped_flip_unmap"),
-	       read_vmstat("unmapped_flip_remap"), read_vmstat("oom_kill") - kills);
+	       read_vmstat("nr_no_direct_map"), read_vmstat("direct_map_flip_unmap"),
+	       read_vmstat("direct_map_flip_remap"), read_vmstat("oom_kill") - kills);
 	print_stats("total", &none, &stats);
 	if (syscall(SYS_delete_module, "atomic_load", O_NONBLOCK))
 		die("delete_module");

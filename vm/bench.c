@@ -121,11 +121,11 @@ static const struct {
 	{ "map2m", "/proc/meminfo", "DirectMap2M:" },
 	{ "map1g", "/proc/meminfo", "DirectMap1G:" },
 	/* Not there on a stock kernel */
-	{ "flipped", "/proc/vmstat", "unmapped_flip_unmap" },
-	{ "returned", "/proc/vmstat", "unmapped_flip_remap" },
-	{ "failed", "/proc/vmstat", "unmapped_flip_fail" },
-	{ "shootdowns", "/proc/vmstat", "unmapped_shootdown" },
-	{ "zeroed", "/proc/vmstat", "unmapped_zeroed_pages" },
+	{ "flipped", "/proc/vmstat", "direct_map_flip_unmap" },
+	{ "returned", "/proc/vmstat", "direct_map_flip_remap" },
+	{ "failed", "/proc/vmstat", "direct_map_flip_fail" },
+	{ "shootdowns", "/proc/vmstat", "direct_map_shootdown" },
+	{ "zeroed", "/proc/vmstat", "no_direct_map_zeroed_pages" },
 	{ "windows", "/proc/vmstat", "mermap_flush" },
 };
 
@@ -163,7 +163,7 @@ static int online(void)
 
 static bool has_unmapped(void)
 {
-	return field("/proc/vmstat", "nr_unmapped") >= 0;
+	return field("/proc/vmstat", "nr_no_direct_map") >= 0;
 }
 
 static bool in_use(void)
@@ -180,7 +180,7 @@ static void use(void)
 		die("memfd_secret");
 	touch(mem, USE_MIB * MiB, PATTERN);
 	printf("sample use | pages=%lu unmapped=%ld\n", USE_MIB * MiB / PAGE,
-	       read_vmstat("nr_unmapped"));
+	       read_vmstat("nr_no_direct_map"));
 }
 
 static void load_module(void)
@@ -542,7 +542,7 @@ static void drain(void)
 	if (!has_unmapped())
 		return;
 	for (int i = 0; i < 600; i++) {
-		if (!read_vmstat("nr_free_unmapped_whole"))
+		if (!read_vmstat("nr_free_no_direct_map_whole"))
 			return;
 		sleep_ms(500);
 	}

@@ -58,10 +58,10 @@ static const struct {
 	[SPLIT_1G]	= { "split1g", "/proc/vmstat", "direct_map_level3_splits" },
 	[MAP_4K]	= { "map4k", "/proc/meminfo", "DirectMap4k:" },
 	/* Not there on a stock kernel */
-	[FLIPPED]	= { "flipped", "/proc/vmstat", "unmapped_flip_unmap" },
-	[RETURNED]	= { "returned", "/proc/vmstat", "unmapped_flip_remap" },
-	[SHOOTDOWNS]	= { "shootdowns", "/proc/vmstat", "unmapped_shootdown" },
-	[ZEROED]	= { "zeroed", "/proc/vmstat", "unmapped_zeroed_pages" },
+	[FLIPPED]	= { "flipped", "/proc/vmstat", "direct_map_flip_unmap" },
+	[RETURNED]	= { "returned", "/proc/vmstat", "direct_map_flip_remap" },
+	[SHOOTDOWNS]	= { "shootdowns", "/proc/vmstat", "direct_map_shootdown" },
+	[ZEROED]	= { "zeroed", "/proc/vmstat", "no_direct_map_zeroed_pages" },
 };
 
 static void count(long *value)

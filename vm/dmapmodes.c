@@ -222,11 +222,11 @@ static bool counters_right(json_t *json)
 		{ "direct_map", "entries_1g_kb", "/proc/meminfo", "DirectMap1G" },
 		{ "direct_map", "unmapped_kb", "/proc/meminfo", "DirectMapUnmapped" },
 		{ "direct_map", "splits_1g", "/proc/vmstat", "direct_map_level3_splits" },
-		{ "unmapped", "pages", "/proc/vmstat", "nr_unmapped" },
+		{ "unmapped", "pages", "/proc/vmstat", "nr_no_direct_map" },
 		{ "unmapped", "secretmem_kb", "/proc/meminfo", "Secretmem" },
-		{ "since_boot", "flip_unmap", "/proc/vmstat", "unmapped_flip_unmap" },
-		{ "since_boot", "shootdown", "/proc/vmstat", "unmapped_shootdown" },
-		{ "since_boot", "zeroed_pages", "/proc/vmstat", "unmapped_zeroed_pages" },
+		{ "since_boot", "flip_unmap", "/proc/vmstat", "direct_map_flip_unmap" },
+		{ "since_boot", "shootdown", "/proc/vmstat", "direct_map_shootdown" },
+		{ "since_boot", "zeroed_pages", "/proc/vmstat", "no_direct_map_zeroed_pages" },
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
@@ -268,14 +268,14 @@ static void test_summary(void)
 	as_root("dmapstat");
 	test(!status && !err[0] && strstr(out, "\nEntries\n") && strstr(out, "  2 MiB") &&
 		     !strchr(out, '\033') &&
-		     strstr(out, patched ? "vm.unmapped_pool_blocks" : "does not count it"),
+		     strstr(out, patched ? "vm.no_direct_map_pool_blocks" : "does not count it"),
 	     "summary");
 	as_root("dmapstat --entries");
 	test(!status && strstr(out, "not mapped") && !strstr(out, "twice"), "summary with entries");
 	as_nobody("dmapstat");
 	test(!status && !err[0] && strstr(out, "/sys/devices/system/memory\n") &&
 		     strstr(out, "\nEntries\n") &&
-		     strstr(out, patched ? "vm.unmapped_pool_blocks" : "does not count it"),
+		     strstr(out, patched ? "vm.no_direct_map_pool_blocks" : "does not count it"),
 	     "summary for anybody");
 	as_nobody("dmapstat --entries");
 	test(status == 3 && strstr(out, "\nEntries\n") && strstr(err, "/sys/kernel/debug") &&
@@ -391,7 +391,7 @@ static void come_to_rest(void)
 		before = after;
 		if (system("sleep 1; echo 1 >/proc/sys/vm/stat_refresh"))
 			printf("# no vm.stat_refresh\n");
-		after = counter("/proc/vmstat", "unmapped_flip_unmap");
+		after = counter("/proc/vmstat", "direct_map_flip_unmap");
 	} while (after != before);
 }
 

@@ -63,7 +63,7 @@ static long counter(const char *file, const char *name)
 static long changes(void)
 {
 	static const char *const names[] = {
-		"unmapped_flip_unmap",	       "unmapped_flip_remap",
+		"direct_map_flip_unmap",	       "direct_map_flip_remap",
 		"direct_map_level2_splits",    "direct_map_level3_splits",
 		"direct_map_level2_collapses", "direct_map_level3_collapses",
 	};
@@ -79,7 +79,7 @@ static long free_pages(void)
 {
 	if (system("echo 1 >/proc/sys/vm/stat_refresh"))
 		die("vm.stat_refresh");
-	return counter("/proc/vmstat", "nr_free_unmapped");
+	return counter("/proc/vmstat", "nr_free_no_direct_map");
 }
 
 static void tell_ram(void)
@@ -243,13 +243,13 @@ int main(void)
 
 	if (patched) {
 		/* What is on the list of a CPU keeps its block. */
-		long least = counter("/proc/vmstat", "nr_unmapped");
+		long least = counter("/proc/vmstat", "nr_no_direct_map");
 
-		for (int i = 0; i < PUT_BACK && counter("/proc/vmstat", "nr_free_unmapped_whole"); i++)
+		for (int i = 0; i < PUT_BACK && counter("/proc/vmstat", "nr_free_no_direct_map_whole"); i++)
 			sleep(1);
 		printf("# %ld pages were unmapped, %ld are now\n", least,
-		       counter("/proc/vmstat", "nr_unmapped"));
-		test(counter("/proc/vmstat", "nr_free_unmapped_whole") == 0, "put-back",
+		       counter("/proc/vmstat", "nr_no_direct_map"));
+		test(counter("/proc/vmstat", "nr_free_no_direct_map_whole") == 0, "put-back",
 		     "no free block is unmapped");
 		look("put-back");
 	}

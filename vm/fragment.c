@@ -14,7 +14,7 @@
  * Reads from the kernel's command line:
  *   fragment.seed=N	what all is drawn from
  *   fragment.rounds=N	how much work
- *   fragment.pool=N	written to vm.unmapped_pool_blocks, if there is one
+ *   fragment.pool=N	written to vm.no_direct_map_pool_blocks, if there is one
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -211,11 +211,11 @@ static const struct {
 	{ "migrate_failed",	"pgmigrate_fail" },
 	{ "split2m",		"direct_map_level2_splits" },
 	{ "split1g",		"direct_map_level3_splits" },
-	{ "flip_unmap",		"unmapped_flip_unmap" },
-	{ "flip_remap",		"unmapped_flip_remap" },
-	{ "flip_fail",		"unmapped_flip_fail" },
-	{ "own_shootdown",	"unmapped_shootdown" },
-	{ "zeroed",		"unmapped_zeroed_pages" },
+	{ "flip_unmap",		"direct_map_flip_unmap" },
+	{ "flip_remap",		"direct_map_flip_remap" },
+	{ "flip_fail",		"direct_map_flip_fail" },
+	{ "own_shootdown",	"direct_map_shootdown" },
+	{ "zeroed",		"no_direct_map_zeroed_pages" },
 };
 
 #define NR_COUNTERS (sizeof(counters) / sizeof(*counters))
@@ -284,7 +284,7 @@ static struct flushes read_flushes(void)
 	read_vmstat();
 	f.one = lookup_sum(vmstat, "nr_tlb_local_flush_one");
 	f.received = lookup_sum(vmstat, "nr_tlb_remote_flush_received");
-	f.own = lookup_sum(vmstat, "unmapped_shootdown");
+	f.own = lookup_sum(vmstat, "direct_map_shootdown");
 	f.interrupts = function_calls();
 	if (f.one < 0 || f.received < 0) {
 		errno = ENODATA;
@@ -401,8 +401,8 @@ static void sample(int round, const char *actor)
 		COL("mapped_blocks", "%ld", f.mapped_blocks);
 		COL("whole_unmapped", "%ld", f.whole_unmapped);
 		COL("partial_unmapped", "%ld", f.partial_unmapped);
-		ITEM("unmapped", "nr_unmapped");
-		ITEM("free_unmapped", "nr_free_unmapped");
+		ITEM("unmapped", "nr_no_direct_map");
+		ITEM("free_unmapped", "nr_free_no_direct_map");
 		COL("dm4k", "%ld", lookup_sum(meminfo, "DirectMap4k:"));
 		COL("dm2m", "%ld", lookup_sum(meminfo, "DirectMap2M:"));
 		COL("dm1g", "%ld", lookup_sum(meminfo, "DirectMap1G:"));
@@ -974,12 +974,12 @@ int main(void)
 	slab_open();
 	cache_fd = cache_open(CACHE_FILE);
 
-	if (!slurp_if("/proc/sys/vm/unmapped_pool_blocks", text, sizeof(text))) {
+	if (!slurp_if("/proc/sys/vm/no_direct_map_pool_blocks", text, sizeof(text))) {
 		printf("pool missing\n");
 	} else {
 		if (pool >= 0) {
 			snprintf(text, sizeof(text), "%ld", pool);
-			must_set("/proc/sys/vm/unmapped_pool_blocks", text);
+			must_set("/proc/sys/vm/no_direct_map_pool_blocks", text);
 		}
 		printf("pool %d\n", atoi(text));
 	}

@@ -68,13 +68,13 @@ test_headers()
 
 test_secret()
 {
-	before=$(vmstat unmapped_flip_unmap) was=$(vmstat unmapped_zeroed_pages)
+	before=$(vmstat direct_map_flip_unmap) was=$(vmstat no_direct_map_zeroed_pages)
 	secret 64 true
-	after=$(vmstat unmapped_flip_unmap)
+	after=$(vmstat direct_map_flip_unmap)
 	echo "blocks unmapped: $before, then $after"
 	# 64 MiB are 32 blocks
 	[ "$after" -ge 32 ] && [ "$after" -gt "$before" ] || fail "no block was unmapped for it"
-	zeroed=$(($(vmstat unmapped_zeroed_pages) - was))
+	zeroed=$(($(vmstat no_direct_map_zeroed_pages) - was))
 	[ "$zeroed" -ge 16384 ] || fail "of 16384 pages $zeroed were zeroed when given back"
 }
 

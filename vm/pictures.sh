@@ -30,7 +30,7 @@ secret "$mib" "$0" during
 # The kernel lets go of free unmapped blocks when nobody wants any, and puts the
 # direct map together again: wait until nothing has changed for 20 seconds. On a
 # kernel that does not, it stays as it is.
-state() { grep -E '^(nr_unmapped|direct_map_level3_collapses) ' /proc/vmstat; }
+state() { grep -E '^(nr_no_direct_map|direct_map_level3_collapses) ' /proc/vmstat; }
 start=$(cut -d . -f 1 /proc/uptime) same=0 last=$(state)
 while [ "$same" -lt 20 ]; do
 	sleep 1

@@ -214,11 +214,11 @@ static int rounds(int nr)
 	int kmsg = kmsg_open();
 	double start;
 
-	if (vmstat("nr_unmapped") < 0)
+	if (vmstat("nr_no_direct_map") < 0)
 		return SKIP;
 
 	/* Whoever had secret memory before has none now */
-	for (start = now(); vmstat("nr_unmapped") > 0 && now() - start < MEND_SECONDS;)
+	for (start = now(); vmstat("nr_no_direct_map") > 0 && now() - start < MEND_SECONDS;)
 		sleep(1);
 	before = direct_map();
 
@@ -227,8 +227,8 @@ static int rounds(int nr)
 		size_t size = meminfo("MemAvailable") / 10 * 9 * KIB / PAGE * PAGE;
 
 		had_all &= take_and_free(size, true);
-		if (vmstat("nr_unmapped") > unmapped)
-			unmapped = vmstat("nr_unmapped");
+		if (vmstat("nr_no_direct_map") > unmapped)
+			unmapped = vmstat("nr_no_direct_map");
 		size = meminfo("MemAvailable") / 10 * 9 * KIB / PAGE * PAGE;
 		had_all &= take_and_free(size, false);
 	}
@@ -324,7 +324,7 @@ static int scattered(int nr)
 	volatile int *ready = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (vmstat("nr_unmapped") < 0)
+	if (vmstat("nr_no_direct_map") < 0)
 		return SKIP;
 	if (ready == MAP_FAILED)
 		die("mmap");
@@ -353,8 +353,8 @@ static int scattered(int nr)
 			}
 		}
 		printf("%ld MiB unmapped, %ld free of these, %ld in whole blocks; want %zu MiB\n",
-		       vmstat("nr_unmapped") / 256, vmstat("nr_free_unmapped") / 256,
-		       vmstat("nr_free_unmapped_whole") / 256, size / MIB);
+		       vmstat("nr_no_direct_map") / 256, vmstat("nr_free_no_direct_map") / 256,
+		       vmstat("nr_free_no_direct_map_whole") / 256, size / MIB);
 		fflush(stdout);
 		had_all &= take_and_free(size, false);
 		/* Another seed for those that are forked next */
@@ -369,7 +369,7 @@ static int scattered(int nr)
 
 static int blocks(size_t mib)
 {
-	const bool whole_blocks = vmstat("nr_unmapped") >= 0;
+	const bool whole_blocks = vmstat("nr_no_direct_map") >= 0;
 	long kills = vmstat("oom_kill");
 	size_t size = meminfo("MemFree") * KIB, taken = 0, had, free;
 	char *mem = anon_map(size), *secret;

@@ -211,8 +211,8 @@ static void inject_start(void)
 static long usable(void)
 {
 	long free = read_meminfo("MemFree");
-	long unmapped = field("/proc/vmstat", "nr_free_unmapped");
-	long whole = field("/proc/vmstat", "nr_free_unmapped_whole");
+	long unmapped = field("/proc/vmstat", "nr_free_no_direct_map");
+	long whole = field("/proc/vmstat", "nr_free_no_direct_map_whole");
 
 	if (free < 0 || unmapped < 0 || whole < 0)
 		return 0;
@@ -436,9 +436,9 @@ static struct balance balance(void)
 {
 	struct balance b;
 
-	b.unmapped = read_vmstat("nr_unmapped");
-	b.free = field("/proc/vmstat", "nr_free_unmapped");
-	b.dirty = field("/proc/vmstat", "nr_unmapped_dirty");
+	b.unmapped = read_vmstat("nr_no_direct_map");
+	b.free = field("/proc/vmstat", "nr_free_no_direct_map");
+	b.dirty = field("/proc/vmstat", "nr_no_direct_map_dirty");
 	b.pcp = read_pcp();
 	if (!walk_free_lists(&b.listed, &b.marked))
 		die("/proc/pagetypeinfo");
@@ -468,11 +468,11 @@ static long absent(const struct snapshot *before)
 
 	/* While a worker maps blocks again, the two looks do not match */
 	for (int i = 0; i < 20; i++) {
-		after.unmapped = read_vmstat("nr_unmapped");
+		after.unmapped = read_vmstat("nr_no_direct_map");
 		if (!walk_direct_map(&map, 0))
 			die("page_tables");
 		after.present = map.present;
-		if (after.unmapped == read_vmstat("nr_unmapped") &&
+		if (after.unmapped == read_vmstat("nr_no_direct_map") &&
 		    !unaccounted(before, &after))
 			return 0;
 		sleep_ms(500);
@@ -525,9 +525,9 @@ static void judge_end(const struct snapshot *before)
 	double start;
 	long bytes;
 
-	for (start = now(); read_vmstat("nr_unmapped_dirty") && now() - start < DIRTY_SECONDS;)
+	for (start = now(); read_vmstat("nr_no_direct_map_dirty") && now() - start < DIRTY_SECONDS;)
 		sleep_ms(100);
-	claim(!read_vmstat("nr_unmapped_dirty"), "nothing waits for being zeroed (after %.1f s)",
+	claim(!read_vmstat("nr_no_direct_map_dirty"), "nothing waits for being zeroed (after %.1f s)",
 	      now() - start);
 
 	/* Nothing is in use: what is not free is on per-CPU lists. */
@@ -622,7 +622,7 @@ static void take_turns(void)
 		 * the counters in empties what is too much.
 		 */
 		set_sysctl("percpu_pagelist_high_fraction", shared->filling ? SHORT_LISTS : 0);
-		read_vmstat("nr_unmapped");
+		read_vmstat("nr_no_direct_map");
 		fills = all_fills();
 		next = now() + (shared->filling ? FILLING_MS :
 				SECRET_MS_MIN + draw(SECRET_MS_MAX - SECRET_MS_MIN)) / 1000.0;
@@ -641,8 +641,8 @@ static void progress(double seconds)
 	}
 	printf("%4.0f s: %lu secret pages had, %lu not, filled %lu times; %ld page allocations and %ld unmaps made to fail; %ld blocks unmapped, %ld remapped\n",
 	       seconds, had, not_had, all_fills(), injected("fail_page_alloc"),
-	       injected("fail_function"), read_vmstat("unmapped_flip_unmap"),
-	       read_vmstat("unmapped_flip_remap"));
+	       injected("fail_function"), read_vmstat("direct_map_flip_unmap"),
+	       read_vmstat("direct_map_flip_remap"));
 	fflush(stdout);
 }
 
@@ -671,7 +671,7 @@ static int soak(int seconds, uint64_t seed)
 	printf("again: soak %d %llu\n", seconds, (unsigned long long)seed);
 	flags_load();
 	/* What others had before is gone */
-	for (start = now(); read_vmstat("nr_unmapped") && now() - start < GONE_SECONDS;)
+	for (start = now(); read_vmstat("nr_no_direct_map") && now() - start < GONE_SECONDS;)
 		sleep_ms(500);
 	before = take_snapshot();
 	printf("before: %ld KiB free, %ld pages unmapped, direct map of %ld MiB\n",
@@ -679,9 +679,9 @@ static int soak(int seconds, uint64_t seed)
 	fflush(stdout);
 	kmsg = kmsg_open();
 	kills = read_vmstat("oom_kill");
-	flip_fails = read_vmstat("unmapped_flip_fail");
-	flips = read_vmstat("unmapped_flip_unmap");
-	remaps = read_vmstat("unmapped_flip_remap");
+	flip_fails = read_vmstat("direct_map_flip_fail");
+	flips = read_vmstat("direct_map_flip_unmap");
+	remaps = read_vmstat("direct_map_flip_remap");
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -744,9 +744,9 @@ static int soak(int seconds, uint64_t seed)
 		if (i < SECRET_PROCS)
 			had += shared->procs[i].had;
 	}
-	flip_fails = read_vmstat("unmapped_flip_fail") - flip_fails;
-	flips = read_vmstat("unmapped_flip_unmap") - flips;
-	remaps = read_vmstat("unmapped_flip_remap") - remaps;
+	flip_fails = read_vmstat("direct_map_flip_fail") - flip_fails;
+	flips = read_vmstat("direct_map_flip_unmap") - flips;
+	remaps = read_vmstat("direct_map_flip_remap") - remaps;
 	printf("%lu system calls refused, %ld unmaps failed in all\n", refused, flip_fails);
 
 	claim(!ended && !bad, "every process came to its end");

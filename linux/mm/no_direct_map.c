@@ -31,7 +31,8 @@
 
 /**
  * folio_zap_direct_map - take a folio out of the direct map
- * @folio: the folio, about to enter a mapping with AS_NO_DIRECT_MAP
+ * @folio: the folio, about to enter a mapping with AS_NO_DIRECT_MAP, for which
+ *	page_unmapped() is false
  *
  * CPUs may have it in their TLBs until folio_flush_direct_map().
  *
@@ -42,9 +43,6 @@ int folio_zap_direct_map(struct folio *folio)
 {
 	long nr = folio_nr_pages(folio), i;
 	int err;
-
-	if (page_unmapped(&folio->page))
-		return 0;
 
 	for (i = 0; i < nr; i++) {
 		err = set_direct_map_invalid_noflush(folio_page(folio, i));
@@ -61,7 +59,7 @@ undo:
 
 /**
  * folio_flush_direct_map - no CPU can reach a folio any more
- * @folio: the folio, which nobody could write to yet
+ * @folio: the folio that folio_zap_direct_map() took out, which nobody could write to yet
  *
  * Context: task.
  */
@@ -69,8 +67,7 @@ void folio_flush_direct_map(struct folio *folio)
 {
 	unsigned long addr = (unsigned long)folio_address(folio);
 
-	if (!page_unmapped(&folio->page))
-		flush_tlb_kernel_range(addr, addr + folio_size(folio));
+	flush_tlb_kernel_range(addr, addr + folio_size(folio));
 }
 
 /**
@@ -85,9 +82,6 @@ void folio_flush_direct_map(struct folio *folio)
 void folio_restore_direct_map(struct folio *folio)
 {
 	long nr = folio_nr_pages(folio), i;
-
-	if (page_unmapped(&folio->page))
-		return;
 
 	for (i = 0; i < nr; i++)
 		set_direct_map_default_noflush(folio_page(folio, i));

@@ -30,7 +30,7 @@ bool unmapped_pcp_free(struct page *page, unsigned int order, freetype_t freetyp
 /* Others want free blocks back: take.c, drain.c */
 bool unmapped_give_back(struct zone *zone, unsigned int order,
 			enum migratetype migratetype);
-bool unmapped_block_free(struct free_area *area);
+bool unmapped_block_free(struct zone *zone, unsigned int order);
 bool unmapped_make_plain(struct zone *zone, struct page *page);
 bool unmapped_drain(const struct alloc_context *ac);
 void unmapped_drain_range(unsigned long start_pfn, unsigned long end_pfn);
@@ -65,7 +65,7 @@ static inline bool unmapped_give_back(struct zone *zone, unsigned int order,
 	return false;
 }
 
-static inline bool unmapped_block_free(struct free_area *area)
+static inline bool unmapped_block_free(struct zone *zone, unsigned int order)
 {
 	return false;
 }

@@ -118,7 +118,7 @@ static void show_unmapped(const struct sample *s)
 	       v[NR_FREE_WHOLE] >> (BLOCK_SHIFT - PAGE_SHIFT),
 	       plural(v[NR_FREE_WHOLE] >> (BLOCK_SHIFT - PAGE_SHIFT)));
 	if (known(s, POOL_BLOCKS))
-		printf("; %lld wanted in each zone (vm.unmapped_pool_blocks)", v[POOL_BLOCKS]);
+		printf("; %lld wanted in each zone (vm.no_direct_map_pool_blocks)", v[POOL_BLOCKS]);
 	if (known(s, SECRETMEM))
 		printf("\nSecret memory   %10s  in use\n", kb_text(v[SECRETMEM]));
 	else

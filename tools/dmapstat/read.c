@@ -67,15 +67,15 @@ static const struct {
 	[DIRECT_1G]	  = { "/proc/meminfo", "DirectMap1G" },
 	[DIRECT_UNMAPPED] = { "/proc/meminfo", "DirectMapUnmapped" },
 	[SECRETMEM]	  = { "/proc/meminfo", "Secretmem" },
-	[NR_UNMAPPED]	  = { "/proc/vmstat", "nr_unmapped" },
-	[NR_FREE]	  = { "/proc/vmstat", "nr_free_unmapped" },
-	[NR_FREE_WHOLE]	  = { "/proc/vmstat", "nr_free_unmapped_whole" },
-	[NR_DIRTY]	  = { "/proc/vmstat", "nr_unmapped_dirty" },
-	[FLIP_UNMAP]	  = { "/proc/vmstat", "unmapped_flip_unmap" },
-	[FLIP_REMAP]	  = { "/proc/vmstat", "unmapped_flip_remap" },
-	[FLIP_FAIL]	  = { "/proc/vmstat", "unmapped_flip_fail" },
-	[SHOOTDOWN]	  = { "/proc/vmstat", "unmapped_shootdown" },
-	[ZEROED]	  = { "/proc/vmstat", "unmapped_zeroed_pages" },
+	[NR_UNMAPPED]	  = { "/proc/vmstat", "nr_no_direct_map" },
+	[NR_FREE]	  = { "/proc/vmstat", "nr_free_no_direct_map" },
+	[NR_FREE_WHOLE]	  = { "/proc/vmstat", "nr_free_no_direct_map_whole" },
+	[NR_DIRTY]	  = { "/proc/vmstat", "nr_no_direct_map_dirty" },
+	[FLIP_UNMAP]	  = { "/proc/vmstat", "direct_map_flip_unmap" },
+	[FLIP_REMAP]	  = { "/proc/vmstat", "direct_map_flip_remap" },
+	[FLIP_FAIL]	  = { "/proc/vmstat", "direct_map_flip_fail" },
+	[SHOOTDOWN]	  = { "/proc/vmstat", "direct_map_shootdown" },
+	[ZEROED]	  = { "/proc/vmstat", "no_direct_map_zeroed_pages" },
 	[MERMAP_FLUSH]	  = { "/proc/vmstat", "mermap_flush" },
 	[SPLIT_2M]	  = { "/proc/vmstat", "direct_map_level2_splits" },
 	[SPLIT_1G]	  = { "/proc/vmstat", "direct_map_level3_splits" },
@@ -111,7 +111,7 @@ void read_sample(struct sample *s)
 	read_counters(s, "/proc/meminfo");
 	read_counters(s, "/proc/vmstat");
 
-	f = open_text("/proc/sys/vm/unmapped_pool_blocks");
+	f = open_text("/proc/sys/vm/no_direct_map_pool_blocks");
 	if (f) {
 		if (fscanf(f, "%lld", &s->value[POOL_BLOCKS]) != 1)
 			s->value[POOL_BLOCKS] = UNKNOWN;

@@ -82,37 +82,34 @@ int verdict(void)
 }
 
 /*
- * Where a counter is, and what it is called. The first name that the file has
- * counts; where a name has several lines (of zones), their sum.
+ * Where a counter is, and what it is called. Where a name has several lines (of
+ * zones), their sum.
  */
 static const struct name {
-	const char *shown, *file, *name[4];
+	const char *shown, *file, *name;
 } names[NR_COUNTERS] = {
 #define VMSTAT		"/proc/vmstat"
 #define ZONEINFO	"/proc/zoneinfo"
-	[UNMAPPED]		= { "unmapped", VMSTAT, { "nr_unmapped", "nr_no_direct_map" } },
-	/* Where there is no line for it: what is free, but for the next */
-	[UNMAPPED_PARTIAL]	= { "partial", ZONEINFO, { "free_unmapped_partial", "unmapped_partial",
-							   "nr_free_unmapped_partial" } },
-	[UNMAPPED_WHOLE]	= { "whole", VMSTAT, { "nr_free_unmapped_whole",
-						       "nr_free_no_direct_map_whole" } },
-	[FLIP_UNMAP]		= { "flips", VMSTAT, { "unmapped_flip_unmap", "direct_map_unmap" } },
-	[FLIP_FAIL]		= { "flips failed", VMSTAT, { "unmapped_flip_fail",
-							      "direct_map_unmap_fail" } },
-	[COMPACT_STALL]		= { "compact_stall", VMSTAT, { "compact_stall" } },
-	[COMPACT_FAIL]		= { "compact_fail", VMSTAT, { "compact_fail" } },
-	[KCOMPACTD_WAKE]	= { "kcompactd woken", VMSTAT, { "compact_daemon_wake" } },
-	[KCOMPACTD_SCANNED]	= { "kcompactd scanned", VMSTAT, { "compact_daemon_migrate_scanned" } },
-	[ALLOCSTALL]		= { "allocstall", VMSTAT, { "allocstall_normal" } },
-	[PGSCAN_DIRECT]		= { "pgscan_direct", VMSTAT, { "pgscan_direct" } },
-	[PGSTEAL_DIRECT]	= { "pgsteal_direct", VMSTAT, { "pgsteal_direct" } },
-	[PGSCAN_KSWAPD]		= { "pgscan_kswapd", VMSTAT, { "pgscan_kswapd" } },
-	[PGSTEAL_KSWAPD]	= { "pgsteal_kswapd", VMSTAT, { "pgsteal_kswapd" } },
-	[OOM_KILL]		= { "oom_kill", VMSTAT, { "oom_kill" } },
-	[BOOST]			= { "boost", ZONEINFO, { "boost" } },
+	[UNMAPPED]		= { "unmapped", VMSTAT, "nr_no_direct_map" },
+	/* What is free (FREE_UNMAPPED) but for the next */
+	[UNMAPPED_PARTIAL]	= { "partial", VMSTAT },
+	[UNMAPPED_WHOLE]	= { "whole", VMSTAT, "nr_free_no_direct_map_whole" },
+	[FLIP_UNMAP]		= { "flips", VMSTAT, "direct_map_flip_unmap" },
+	[FLIP_FAIL]		= { "flips failed", VMSTAT, "direct_map_flip_fail" },
+	[COMPACT_STALL]		= { "compact_stall", VMSTAT, "compact_stall" },
+	[COMPACT_FAIL]		= { "compact_fail", VMSTAT, "compact_fail" },
+	[KCOMPACTD_WAKE]	= { "kcompactd woken", VMSTAT, "compact_daemon_wake" },
+	[KCOMPACTD_SCANNED]	= { "kcompactd scanned", VMSTAT, "compact_daemon_migrate_scanned" },
+	[ALLOCSTALL]		= { "allocstall", VMSTAT, "allocstall_normal" },
+	[PGSCAN_DIRECT]		= { "pgscan_direct", VMSTAT, "pgscan_direct" },
+	[PGSTEAL_DIRECT]	= { "pgsteal_direct", VMSTAT, "pgsteal_direct" },
+	[PGSCAN_KSWAPD]		= { "pgscan_kswapd", VMSTAT, "pgscan_kswapd" },
+	[PGSTEAL_KSWAPD]	= { "pgsteal_kswapd", VMSTAT, "pgsteal_kswapd" },
+	[OOM_KILL]		= { "oom_kill", VMSTAT, "oom_kill" },
+	[BOOST]			= { "boost", ZONEINFO, "boost" },
 };
 
-#define FREE_UNMAPPED	"nr_free_unmapped"
+#define FREE_UNMAPPED	"nr_free_no_direct_map"
 
 static char text[262144];
 
@@ -136,13 +133,12 @@ static long read_counter(enum counter c)
 	long n = -1;
 
 	slurp(names[c].file, text, sizeof(text));
-	for (int i = 0; i < 4 && n < 0 && names[c].name[i]; i++)
-		n = sum_of(names[c].name[i]);
-	if (n < 0 && c == UNMAPPED_PARTIAL) {
-		slurp(VMSTAT, text, sizeof(text));
+	if (names[c].name)
+		n = sum_of(names[c].name);
+	if (c == UNMAPPED_PARTIAL) {
 		n = sum_of(FREE_UNMAPPED);
 		if (n >= 0)
-			n -= sum_of(names[UNMAPPED_WHOLE].name[0]);
+			n -= sum_of(names[UNMAPPED_WHOLE].name);
 	}
 	/* A kernel has the allocator's stalls by zone */
 	if (c == ALLOCSTALL) {
@@ -205,14 +201,10 @@ int read_zones(struct zone zones[MAX_ZONES])
 #define AT(f)	offsetof(struct zone, f)
 		{ "pages free", AT(free) }, { "boost", AT(boost) }, { "min", AT(min) },
 		{ "low", AT(low) }, { "high", AT(high) }, { "managed", AT(managed) },
-		{ "nr_unmapped", AT(unmapped) }, { "nr_no_direct_map", AT(unmapped) },
-		{ "nr_free_unmapped_whole", AT(whole) }, { "nr_free_pages_blocks", AT(blocks) },
-		{ "free_unmapped_partial", AT(partial) }, { "unmapped_partial", AT(partial) },
-		{ "nr_free_unmapped_partial", AT(partial) },
+		{ "nr_no_direct_map", AT(unmapped) }, { "nr_free_pages_blocks", AT(blocks) },
+		{ "nr_free_no_direct_map_whole", AT(whole) }, { FREE_UNMAPPED, AT(partial) },
 	};
-	long free_unmapped = -1;
 	struct zone *z = NULL;
-	bool by_name = false;
 	int nr = 0;
 
 	read_vmstat("nr_free_pages");
@@ -227,7 +219,6 @@ int read_zones(struct zone zones[MAX_ZONES])
 				break;
 			z = &zones[nr];
 			*z = head;
-			by_name = false;
 			continue;
 		}
 		if (!z)
@@ -240,15 +231,13 @@ int read_zones(struct zone zones[MAX_ZONES])
 			if (strncmp(line, fields[i].name, len) || line[len] != ' ')
 				continue;
 			*(long *)((char *)z + fields[i].at) = strtol(line + len + 1, NULL, 10);
-			by_name |= fields[i].at == AT(partial);
 		}
-		if (!by_name && sscanf(line, FREE_UNMAPPED " %ld", &free_unmapped) == 1)
-			z->partial = free_unmapped;
-		else if (!by_name && !strncmp(line, "nr_free_unmapped_whole ", 23))
-			z->partial -= z->whole;
 	}
 	if (z && nr < MAX_ZONES && z->managed)
 		nr++;
+	/* All that is free in such blocks, until here */
+	for (int i = 0; i < nr; i++)
+		zones[i].partial -= zones[i].whole;
 	return nr;
 }
 

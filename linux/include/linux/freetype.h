@@ -44,6 +44,13 @@ enum freetype_list {
 
 #define NR_FREETYPE_PROPERTIES	(NR_FREETYPES - MIGRATE_TYPES)
 
+/* The lists of an order: as two cache lines, not 120 bytes, they are a shift away */
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+#define __free_area_aligned	____cacheline_aligned
+#else
+#define __free_area_aligned
+#endif
+
 typedef struct {
 	int list;
 } freetype_t;
@@ -61,7 +68,7 @@ struct page;
  *	store, cannot fail and needs no TLB flush. Else the blocks go back through
  *	the worker.
  * @pooled: blocks are made in advance while there is demand, as many as
- *	vm.unmapped_pool_blocks says
+ *	vm.no_direct_map_pool_blocks says
  * @contents_die: pages are erased when they are freed, and not by way of the
  *	direct map
  * @prepare: everything that can fail or sleep before @apply; may be NULL
@@ -126,6 +133,10 @@ static __always_inline int freetype_index(freetype_t ft)
  */
 static __always_inline freetype_t freetype_plain(enum migratetype mt)
 {
+	/* Known when this is compiled: it has no flags */
+	if (mt >= MIGRATE_TYPES)
+		__builtin_unreachable();
+
 	return freetype_from_index(mt);
 }
 

@@ -61,7 +61,7 @@ static void direct_map_undo(struct page *block)
 /* A row a property, in the order of enum freetype_list. */
 const struct freetype_property freetype_properties[NR_FREETYPE_PROPERTIES] = {
 	[FREETYPE_LIST_UNMAPPED - MIGRATE_TYPES] = {
-		.name		= "Unmapped",
+		.name		= "NoDirectMap",
 		.letter		= 'N',
 		.migratetype	= MIGRATE_UNMOVABLE,
 		.pageblock_bit	= PB_unmapped,

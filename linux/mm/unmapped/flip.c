@@ -223,13 +223,28 @@ static unsigned long unmapped_zone_bit(struct zone *zone)
 	return BIT((zone_to_nid(zone) * MAX_NR_ZONES + zone_idx(zone)) % BITS_PER_LONG);
 }
 
+/*
+ * Compaction passes over pageblocks that were in vain, until kswapd comes to rest,
+ * which nobody may have woken. A request that has nothing to fall back to has them
+ * looked at again, if that is long ago or much was freed or allocated since. Two
+ * requests may do so at once: it is a limit for who fails in a loop.
+ */
+static bool unmapped_may_rescan(struct unmapped_pool *pool, unsigned long free)
+{
+	unsigned long then = READ_ONCE(pool->rescanned_free);
+
+	return time_after(jiffies, READ_ONCE(pool->rescanned) + HZ) ||
+		abs_diff(free, then) > zone_managed_pages(pool->zone) >> 7;
+}
+
 /* A block that compaction makes, as for a huge page. */
 static struct page *unmapped_from_compaction(struct unmapped_request *r,
 					     struct unmapped_pool *pool,
 					     unsigned long mark)
 {
-	unsigned long bit = unmapped_zone_bit(pool->zone);
+	unsigned long bit = unmapped_zone_bit(pool->zone), free;
 	struct page *block, *page;
+	bool rescan;
 	int err;
 
 	if (!r->may_block || r->compacted & bit || fatal_signal_pending(current) ||
@@ -238,10 +253,17 @@ static struct page *unmapped_from_compaction(struct unmapped_request *r,
 		return NULL;
 
 	r->compacted |= bit;
+	free = zone_page_state(pool->zone, NR_FREE_PAGES);
+	rescan = r->gfp & __GFP_RETRY_MAYFAIL && unmapped_may_rescan(pool, free);
 	block = compact_zone_for_block(pool->zone, r->block_order, r->gfp,
-				       r->ac->highest_zoneidx);
-	if (!block)
+				       r->ac->highest_zoneidx, rescan);
+	if (!block) {
+		if (rescan) {
+			WRITE_ONCE(pool->rescanned, jiffies);
+			WRITE_ONCE(pool->rescanned_free, free);
+		}
 		return NULL;
+	}
 
 	/* A reserve that is full of free pages is no more than that */
 	if (!migratetype_is_mergeable(freetype_index(get_pageblock_freetype(block)))) {

@@ -70,6 +70,8 @@ struct unmapped_pcp;
  * @nr_partial: the part of zone->nr_free_partial with this property
  * @nr_pages: pages of all blocks, free or not, under the zone lock
  * @last_drained: jiffies when per-CPU lists were last emptied on a chance
+ * @rescanned: jiffies when compaction last looked at every block in vain
+ * @rescanned_free: free pages of the zone then
  * @cursor: PFN behind the block that was taken last: the next from there
  * @pcp: per-CPU lists; NULL if there are none
  * @flip_lock: only one flips on behalf of a request
@@ -86,6 +88,8 @@ struct unmapped_pool {
 	unsigned long		nr_partial;
 	unsigned long		nr_pages;
 	unsigned long		last_drained;
+	unsigned long		rescanned;
+	unsigned long		rescanned_free;
 	unsigned long		cursor;
 	struct unmapped_pcp __percpu *pcp;
 

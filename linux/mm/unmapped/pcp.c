@@ -11,8 +11,11 @@
  * free lists.
  */
 #include <kunit/visibility.h>
+#include <linux/bitops.h>
 #include <linux/cpuhotplug.h>
 #include <linux/list.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
@@ -35,6 +38,20 @@ struct unmapped_pcp {
 	struct list_head lists[PAGE_ALLOC_COSTLY_ORDER + 1];
 };
 
+/* Pages that lie next to each other are one free page, or a few. */
+static void unmapped_pcp_put(struct unmapped_pool *pool, unsigned long pfn,
+			     unsigned long nr)
+{
+	while (nr) {
+		unsigned int order = min_t(unsigned int, ilog2(nr),
+					   __ffs(pfn | BIT(MAX_PAGE_ORDER)));
+
+		put_free_page(pool->zone, pfn_to_page(pfn), order, pool->freetype);
+		pfn += 1UL << order;
+		nr -= 1UL << order;
+	}
+}
+
 /* Free pages until no more than @keep are left; the lock is held. */
 static void unmapped_pcp_spill(struct unmapped_pool *pool,
 			       struct unmapped_pcp *pcp, int keep)
@@ -50,11 +67,49 @@ static void unmapped_pcp_spill(struct unmapped_pool *pool,
 		while (pcp->count > keep && !list_empty(list)) {
 			struct page *page = list_last_entry(list, struct page,
 							    pcp_list);
+			unsigned long pfn = page_to_pfn(page), nr = 0;
 
-			list_del(&page->pcp_list);
-			pcp->count -= 1 << order;
-			put_free_page(zone, page, order);
+			/* Mostly they come in the order in which they lie */
+			do {
+				list_del(&page->pcp_list);
+				pcp->count -= 1 << order;
+				nr += 1UL << order;
+				page = list_last_entry(list, struct page, pcp_list);
+			} while (pcp->count > keep && !list_empty(list) &&
+				 page_to_pfn(page) == pfn + nr);
+			unmapped_pcp_put(pool, pfn, nr);
 		}
+	}
+}
+
+/*
+ * Take pages of @order off the free lists. A free page that is larger, and welcome
+ * as a whole, is not broken up and counted piece by piece.
+ */
+static void unmapped_pcp_fill(struct unmapped_pool *pool, struct unmapped_pcp *pcp,
+			      unsigned int order, bool whole)
+{
+	/* Pages of other orders count as well */
+	int left = max(1, min(UNMAPPED_PCP_BATCH, UNMAPPED_PCP_MAX - pcp->count) >> order);
+	struct zone *zone = pool->zone;
+
+	lockdep_assert_held(&pcp->lock);
+	guard(spinlock_irqsave)(&zone->lock);
+
+	while (left > 0) {
+		unsigned int most = order + ilog2(left), o = order;
+		struct page *page;
+
+		while (o < most && list_empty(free_area_list(&zone->free_area[o],
+							     pool->freetype)))
+			o++;
+		page = take_free_page(zone, o, pool->freetype, whole);
+		if (!page)
+			break;
+		for (int i = 0; i < 1 << (o - order); i++)
+			list_add_tail(&page[i << order].pcp_list, &pcp->lists[order]);
+		pcp->count += 1 << o;
+		left -= 1 << (o - order);
 	}
 }
 
@@ -71,10 +126,8 @@ static void unmapped_pcp_spill(struct unmapped_pool *pool,
 struct page *unmapped_pcp_alloc(struct unmapped_pool *pool, unsigned int order,
 				bool whole)
 {
-	struct zone *zone = pool->zone;
-	struct page *page = NULL;
 	struct unmapped_pcp *pcp;
-	struct list_head *list;
+	struct page *page;
 
 	if (!pool->pcp || order > PAGE_ALLOC_COSTLY_ORDER)
 		return NULL;
@@ -84,21 +137,9 @@ struct page *unmapped_pcp_alloc(struct unmapped_pool *pool, unsigned int order,
 	if (!spin_trylock(&pcp->lock))
 		return NULL;
 
-	list = &pcp->lists[order];
-	if (list_empty(list)) {
-		/* Pages of other orders count as well */
-		const int room = min(UNMAPPED_PCP_BATCH, UNMAPPED_PCP_MAX - pcp->count);
-
-		guard(spinlock_irqsave)(&zone->lock);
-		for (int i = 0; i < max(1, room >> order); i++) {
-			page = take_free_page(zone, order, pool->freetype, whole);
-			if (!page)
-				break;
-			list_add_tail(&page->pcp_list, list);
-			pcp->count += 1 << order;
-		}
-	}
-	page = list_first_entry_or_null(list, struct page, pcp_list);
+	if (list_empty(&pcp->lists[order]))
+		unmapped_pcp_fill(pool, pcp, order, whole);
+	page = list_first_entry_or_null(&pcp->lists[order], struct page, pcp_list);
 	if (page) {
 		list_del(&page->pcp_list);
 		pcp->count -= 1 << order;

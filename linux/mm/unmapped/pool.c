@@ -13,7 +13,7 @@
  * There is no list of its own: the pool is what the free lists of unmapped
  * memory have in whole blocks.
  *
- * An administrator who writes vm.unmapped_pool_blocks has as many, demand or
+ * An administrator who writes vm.no_direct_map_pool_blocks has as many, demand or
  * not: a host that is going to start virtual machines prepares for them.
  */
 #include <linux/direct_map.h>
@@ -32,7 +32,7 @@
 #include "../internal.h"
 #include "internal.h"
 
-/* vm.unmapped_pool_blocks: how many a zone. 0: none are unmapped in advance */
+/* vm.no_direct_map_pool_blocks: how many a zone. 0: none are unmapped in advance */
 VISIBLE_IF_KUNIT unsigned int sysctl_unmapped_pool_blocks __read_mostly = 8;
 /* ... and whether somebody has said so. */
 static bool unmapped_pool_fixed __read_mostly;
@@ -441,7 +441,7 @@ static int unmapped_pool_sysctl(const struct ctl_table *table, int write,
 
 static const struct ctl_table unmapped_sysctl_table[] = {
 	{
-		.procname	= "unmapped_pool_blocks",
+		.procname	= "no_direct_map_pool_blocks",
 		.data		= &sysctl_unmapped_pool_blocks,
 		.maxlen		= sizeof(sysctl_unmapped_pool_blocks),
 		.mode		= 0644,

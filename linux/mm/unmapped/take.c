@@ -316,18 +316,25 @@ bool unmapped_give_back(struct zone *zone, unsigned int order,
 }
 
 /**
- * unmapped_block_free() - is there a block that anybody can have back?
- * @area: free pages of pageblock_order or larger
+ * unmapped_block_free() - is there memory that anybody can have back?
+ * @zone: zone that memory is wanted from
+ * @order: the order wanted
  *
  * Context: any; without the zone lock it is a hint.
- * Return: true if so.
+ * Return: true if there is a free page of @order or larger, and of a block at least.
  */
-bool unmapped_block_free(struct free_area *area)
+bool unmapped_block_free(struct zone *zone, unsigned int order)
 {
-	for (int i = 0; i < NR_FREETYPE_PROPERTIES; i++) {
-		if (freetype_properties[i].undo_atomic &&
-		    !list_empty(free_area_list(area, freetype_from_index(MIGRATE_TYPES + i))))
-			return true;
+	for (order = max(order, pageblock_order); order < NR_PAGE_ORDERS; order++) {
+		struct free_area *area = &zone->free_area[order];
+
+		if (!area->nr_free)
+			continue;
+		for (int i = 0; i < NR_FREETYPE_PROPERTIES; i++) {
+			if (freetype_properties[i].undo_atomic &&
+			    !list_empty(free_area_list(area, freetype_from_index(MIGRATE_TYPES + i))))
+				return true;
+		}
 	}
 	return false;
 }

@@ -269,6 +269,19 @@ static void free_batch(struct kunit *test)
 	ut_expect_consistent(test);
 }
 
+/* As vfree() does: pages that are next to each other, which could be freed as one */
+static void free_bulk(struct kunit *test)
+{
+	struct page *page = dirty_page(test, 2), *pages[4];
+
+	split_page(page, 2);
+	for (int i = 0; i < ARRAY_SIZE(pages); i++)
+		pages[i] = page + i;
+	free_pages_bulk(pages, ARRAY_SIZE(pages));
+	for (int i = 0; i < ARRAY_SIZE(pages); i++)
+		expect_erased(test, pages[i], 0);
+}
+
 static struct kunit_case free_test_cases[] = {
 	KUNIT_CASE(free_from_task),
 	KUNIT_CASE(free_from_irqs_off),
@@ -279,6 +292,7 @@ static struct kunit_case free_test_cases[] = {
 	KUNIT_CASE(free_waits),
 	KUNIT_CASE(free_quarantine),
 	KUNIT_CASE(free_batch),
+	KUNIT_CASE(free_bulk),
 	{}
 };
 

@@ -63,7 +63,7 @@ static struct page *take_nothing(struct unmapped_pool *pool, unsigned int order,
 }
 
 static struct page *capture(struct zone *zone, unsigned int order, gfp_t gfp_mask,
-			    int highest_zoneidx)
+			    int highest_zoneidx, bool rescan)
 {
 	if (captured)
 		return NULL;
@@ -108,6 +108,60 @@ static void take_captured(struct kunit *test)
 	__free_page(page);
 	ut_put_all(&taken);
 	ut_expect_consistent(test);
+}
+
+static unsigned int nr_passes, nr_rescans;
+
+static struct page *compact_in_vain(struct zone *zone, unsigned int order,
+				    gfp_t gfp_mask, int highest_zoneidx, bool rescan)
+{
+	nr_passes++;
+	nr_rescans += rescan;
+	return NULL;
+}
+
+/* L7: who fails in a loop does not have all pageblocks looked at each time. */
+static void take_rescans_rarely(struct kunit *test)
+{
+	const gfp_t gfp = GFP_TEST | __GFP_RETRY_MAYFAIL | __GFP_THISNODE;
+	unsigned int first, passes;
+	LIST_HEAD(taken);
+	struct zone *zone;
+
+	ut_empty_pool(test, &taken);
+	kunit_activate_static_stub(test, unmapped_take, take_nothing);
+	kunit_activate_static_stub(test, compact_zone_for_block, compact_in_vain);
+	for_each_populated_zone(zone) {
+		struct unmapped_pool *pool = unmapped_pool(zone, freetype_make_unmapped());
+
+		if (pool)
+			WRITE_ONCE(pool->rescanned, jiffies - 2 * HZ);
+	}
+
+	nr_passes = nr_rescans = 0;
+	KUNIT_EXPECT_NULL(test, ut_alloc(gfp, 0));
+	first = nr_rescans;
+	passes = nr_passes;
+	if (!passes)
+		kunit_skip(test, "memory is too short for compaction");
+	KUNIT_EXPECT_EQ(test, first, passes);
+	for (int i = 0; i < 100; i++)
+		KUNIT_EXPECT_NULL(test, ut_alloc(gfp, 0));
+	KUNIT_EXPECT_EQ(test, nr_passes, 101 * passes);
+	/* A second may go by */
+	KUNIT_EXPECT_LE(test, nr_rescans, 3 * first);
+
+	/* Who has something to fall back to does not even once */
+	for_each_populated_zone(zone) {
+		struct unmapped_pool *pool = unmapped_pool(zone, freetype_make_unmapped());
+
+		if (pool)
+			WRITE_ONCE(pool->rescanned, jiffies - 2 * HZ);
+	}
+	nr_rescans = 0;
+	KUNIT_EXPECT_NULL(test, ut_alloc(gfp & ~__GFP_RETRY_MAYFAIL, 0));
+	KUNIT_EXPECT_EQ(test, nr_rescans, 0);
+	ut_put_all(&taken);
 }
 
 #ifdef CONFIG_X86_64
@@ -321,6 +375,7 @@ static void take_without_grouping(struct kunit *test)
 static struct kunit_case take_test_cases[] = {
 	KUNIT_CASE(take_tries_next),
 	KUNIT_CASE(take_captured),
+	KUNIT_CASE(take_rescans_rarely),
 #ifdef CONFIG_X86_64
 	KUNIT_CASE_SLOW(take_passes_over_fixed),
 #endif

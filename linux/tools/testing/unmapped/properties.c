@@ -11,7 +11,7 @@
 #if defined(NR_FREETYPE_PROPERTIES) && defined(CONFIG_PAGE_ALLOC_UNMAPPED)
 const struct freetype_property freetype_properties[NR_FREETYPE_PROPERTIES] = {
 	[FREETYPE_LIST_UNMAPPED - MIGRATE_TYPES] = {
-		.name		= "Unmapped",
+		.name		= "NoDirectMap",
 		.letter		= 'N',
 		.migratetype	= MIGRATE_UNMOVABLE,
 		.undo_atomic	= true,

@@ -293,7 +293,7 @@ TEST(off_the_direct_map)
 	settle();
 	EXPECT_EQ(pages_with_pattern(pfns, pages), 0);
 	/* What was taken out alone is back, and free for everybody */
-	if (read_vmstat("nr_unmapped") <= 0 && walk_direct_map(&map, pfns[0] * 4096))
+	if (read_vmstat("nr_no_direct_map") <= 0 && walk_direct_map(&map, pfns[0] * 4096))
 		EXPECT_TRUE(map.probe_present);
 }
 
@@ -320,7 +320,7 @@ TEST(at_the_limit)
 	const size_t limit = BLOCK_SIZE;
 	const int attempts = 1000;
 	static const char * const counters[] = {
-		"unmapped_flip_unmap", "unmapped_zeroed_pages", "nr_unmapped",
+		"direct_map_flip_unmap", "no_direct_map_zeroed_pages", "nr_no_direct_map",
 		"compact_stall", "direct_map_level2_splits",
 	};
 	long before[ARRAY_SIZE(counters)], pages;

@@ -71,7 +71,7 @@ static long pool_off(void)
 	long blocks = set_pool_blocks(0), before = -1, now;
 
 	/* The worker may be at it */
-	while ((now = read_vmstat("nr_unmapped")) != before) {
+	while ((now = read_vmstat("nr_no_direct_map")) != before) {
 		before = now;
 		sleep_ms(200);
 	}
@@ -134,8 +134,8 @@ static long zoneinfo(const char *name)
 TEST_F(counters, unmapped_blocks)
 {
 	static const char * const of_zones[] = {
-		"nr_unmapped", "nr_free_unmapped", "nr_free_unmapped_whole",
-		"nr_unmapped_dirty",
+		"nr_no_direct_map", "nr_free_no_direct_map", "nr_free_no_direct_map_whole",
+		"nr_no_direct_map_dirty",
 	};
 	long pages, listed, marked;
 
@@ -146,7 +146,7 @@ TEST_F(counters, unmapped_blocks)
 
 	/* Nothing comes or goes meanwhile */
 	self->pool_blocks = pool_off();
-	pages = read_vmstat("nr_unmapped");
+	pages = read_vmstat("nr_no_direct_map");
 	EXPECT_GE(pages, (long)(2 * BLOCK_SIZE / self->page));
 	EXPECT_EQ(read_meminfo("DirectMapUnmapped"), pages * (long)(self->page / KiB));
 	for (size_t i = 0; i < ARRAY_SIZE(of_zones); i++) {
@@ -155,9 +155,9 @@ TEST_F(counters, unmapped_blocks)
 	}
 	ASSERT_TRUE(walk_free_lists(&listed, &marked));
 	EXPECT_EQ(marked, pages);
-	EXPECT_LE(listed, read_vmstat("nr_free_unmapped"));
+	EXPECT_LE(listed, read_vmstat("nr_free_no_direct_map"));
 	/* What is neither free nor ours is on per-CPU lists */
-	EXPECT_GE(pages - read_vmstat("nr_free_unmapped"),
+	EXPECT_GE(pages - read_vmstat("nr_free_no_direct_map"),
 		  (long)(self->size / self->page));
 }
 
@@ -231,7 +231,7 @@ TEST_F(counters, kpageflags)
 				beside++;
 		}
 	}
-	EXPECT_EQ(blocks * block, (uint64_t)read_vmstat("nr_unmapped"));
+	EXPECT_EQ(blocks * block, (uint64_t)read_vmstat("nr_no_direct_map"));
 	EXPECT_EQ(beside, 0);
 	close(pagemap);
 	close(kpf);
@@ -272,14 +272,14 @@ TEST_F_TIMEOUT(counters, tracepoints, 180)
 	ASSERT_EQ(write_file(TRACING "events/unmapped/enable", "1"), 0);
 
 	/* More than there is, and more than taking all memory leaves alone */
-	size = read_vmstat("nr_free_unmapped_whole") * self->page + 2 * LEAVE_FREE * MiB;
-	flips = read_vmstat("unmapped_flip_unmap");
-	shootdowns = read_vmstat("unmapped_shootdown");
+	size = read_vmstat("nr_free_no_direct_map_whole") * self->page + 2 * LEAVE_FREE * MiB;
+	flips = read_vmstat("direct_map_flip_unmap");
+	shootdowns = read_vmstat("direct_map_shootdown");
 	mem = secret_map(size);
 	ASSERT_NE(mem, MAP_FAILED);
 	touch_some(mem, size, PATTERN);
-	flips = read_vmstat("unmapped_flip_unmap") - flips;
-	shootdowns = read_vmstat("unmapped_shootdown") - shootdowns;
+	flips = read_vmstat("direct_map_flip_unmap") - flips;
+	shootdowns = read_vmstat("direct_map_shootdown") - shootdowns;
 	munmap(mem, size);
 	settle();
 

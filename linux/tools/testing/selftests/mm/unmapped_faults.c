@@ -86,7 +86,7 @@ static void inject_off(void)
 /* What there is to be had without a flip, generously. */
 static size_t pool_size(void)
 {
-	return (read_vmstat("nr_free_unmapped") + read_pcp()) * 4096;
+	return (read_vmstat("nr_free_no_direct_map") + read_pcp()) * 4096;
 }
 
 /* Ordinary memory takes the free unmapped blocks, all but a few. */
@@ -215,7 +215,7 @@ TEST_F_TIMEOUT(splits, fail, 300)
 {
 	const size_t size = pool_size() + 1 * GiB, chunk = 64 * MiB;
 	long level3 = read_vmstat("direct_map_level3_splits");
-	long fails = read_vmstat("unmapped_flip_fail");
+	long fails = read_vmstat("direct_map_flip_fail");
 	struct direct_map before, after;
 	size_t held = 0, off;
 	long seen = 0, total = read_meminfo("MemTotal") * KiB;
@@ -234,9 +234,9 @@ TEST_F_TIMEOUT(splits, fail, 300)
 		long last = seen;
 
 		touch_some(mem + off, BLOCK_SIZE, PATTERN);
-		seen = read_vmstat("unmapped_flip_fail") - fails;
+		seen = read_vmstat("direct_map_flip_fail") - fails;
 		/* Blocks in entries that are split already have to go first */
-		if (seen == last && !read_vmstat("nr_free_unmapped")) {
+		if (seen == last && !read_vmstat("nr_free_no_direct_map")) {
 			if (read_meminfo("MemFree") < 2 * LEAVE_FREE * (long)KiB)
 				break;
 			madvise(hold + held, chunk, MADV_POPULATE_WRITE);
@@ -366,7 +366,7 @@ FIXTURE_TEARDOWN(faults)
  */
 TEST_F_TIMEOUT(faults, always, 300)
 {
-	long flips, fails = read_vmstat("unmapped_flip_fail");
+	long flips, fails = read_vmstat("direct_map_flip_fail");
 	size_t size = pool_size() + MORE, had = 0;
 	int sigbus = 0;
 	char *mem;
@@ -374,19 +374,19 @@ TEST_F_TIMEOUT(faults, always, 300)
 	mem = secret_map(size);
 	ASSERT_NE(mem, MAP_FAILED);
 
-	flips = read_vmstat("unmapped_flip_unmap");
+	flips = read_vmstat("direct_map_flip_unmap");
 	inject_on(1, variant->times);
 	/* As often as is needed for many failures; each time at another page */
 	for (size_t off = 0; off < size; off += had + 4096) {
 		had = touch_some(mem + off, size - off, PATTERN);
 		if (had < size - off)
 			sigbus++;
-		if (read_vmstat("unmapped_flip_fail") - fails >= MANY_FAILURES)
+		if (read_vmstat("direct_map_flip_fail") - fails >= MANY_FAILURES)
 			break;
 	}
 	inject_off();
-	fails = read_vmstat("unmapped_flip_fail") - fails;
-	flips = read_vmstat("unmapped_flip_unmap") - flips;
+	fails = read_vmstat("direct_map_flip_fail") - fails;
+	flips = read_vmstat("direct_map_flip_unmap") - flips;
 	TH_LOG("%ld failures, %d faults without a page", fails, sigbus);
 	if (variant->times < 0) {
 		EXPECT_GE(fails, MANY_FAILURES);
@@ -414,18 +414,18 @@ TEST_F_TIMEOUT(faults, always, 300)
 /* Every other try fails: another block is taken, and nobody notices. */
 TEST_F_TIMEOUT(faults, sometimes, 300)
 {
-	long flips, fails = read_vmstat("unmapped_flip_fail");
+	long flips, fails = read_vmstat("direct_map_flip_fail");
 	size_t size = pool_size() + MORE;
 	char *mem;
 
 	mem = secret_map(size);
 	ASSERT_NE(mem, MAP_FAILED);
-	flips = read_vmstat("unmapped_flip_unmap");
+	flips = read_vmstat("direct_map_flip_unmap");
 	inject_on(2, -1);
 	EXPECT_EQ(touch_some(mem, size, PATTERN), size);
 	inject_off();
-	flips = read_vmstat("unmapped_flip_unmap") - flips;
-	fails = read_vmstat("unmapped_flip_fail") - fails;
+	flips = read_vmstat("direct_map_flip_unmap") - flips;
+	fails = read_vmstat("direct_map_flip_fail") - fails;
 	TH_LOG("%ld failures, %ld blocks unmapped", fails, flips);
 	EXPECT_GE(flips, (long)(MORE / BLOCK_SIZE));
 	EXPECT_GE(fails, MANY_FAILURES);

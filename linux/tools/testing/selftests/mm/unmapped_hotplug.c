@@ -169,7 +169,7 @@ static void *secret_pool(size_t *size)
 {
 	void *mem;
 
-	*size = (read_vmstat("nr_free_unmapped") + read_pcp()) * 4096 + BLOCK_SIZE;
+	*size = (read_vmstat("nr_free_no_direct_map") + read_pcp()) * 4096 + BLOCK_SIZE;
 	mem = secret_map(*size);
 	if (mem != MAP_FAILED && touch_some(mem, *size, 0) < *size) {
 		munmap(mem, *size);
@@ -375,12 +375,12 @@ TEST_F_TIMEOUT(hotplug, cpu, 300)
 		/* What that CPU frees now, it erases */
 		pin(cpu);
 		ASSERT_EQ(sched_getcpu(), cpu);
-		zeroed = read_vmstat("unmapped_zeroed_pages");
+		zeroed = read_vmstat("no_direct_map_zeroed_pages");
 		mem = secret_map(size);
 		ASSERT_NE(mem, MAP_FAILED);
 		fill(mem, size, PATTERN);
 		munmap(mem, size);
-		EXPECT_GE(read_vmstat("unmapped_zeroed_pages") - zeroed,
+		EXPECT_GE(read_vmstat("no_direct_map_zeroed_pages") - zeroed,
 			  (long)(size / 4096));
 		mem = secret_map(size);
 		ASSERT_NE(mem, MAP_FAILED);
@@ -399,7 +399,7 @@ TEST_F_TIMEOUT(hotplug, cpu, 300)
 	TH_LOG("%ld times %lu KiB while %d processors went and came back",
 	       shared->rounds, 2 * KiB, cpus - 1);
 	settle();
-	EXPECT_EQ(read_vmstat("nr_unmapped_dirty"), 0);
+	EXPECT_EQ(read_vmstat("nr_no_direct_map_dirty"), 0);
 	CHECK_STATE(self);
 }
 
@@ -437,12 +437,12 @@ TEST_F_TIMEOUT(hotplug, memory, 300)
 		munmap(mem, size);
 		settle();
 
-		unmapped = read_vmstat("nr_unmapped");
+		unmapped = read_vmstat("nr_no_direct_map");
 		err = memory_set(nr, "offline", 10);
 		if (err)
 			continue;
 		self->offline_memory = nr;
-		unmapped -= read_vmstat("nr_unmapped");
+		unmapped -= read_vmstat("nr_no_direct_map");
 		break;
 	}
 	CHECK_STATE(self);

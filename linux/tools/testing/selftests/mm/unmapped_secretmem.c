@@ -42,11 +42,11 @@ FIXTURE_SETUP(unmapped)
 	touch(mem, 4096, PATTERN);
 	munmap(mem, 4096);
 	if (excluded()) {
-		ASSERT_EQ(read_vmstat("nr_unmapped"), 0);
+		ASSERT_EQ(read_vmstat("nr_no_direct_map"), 0);
 		SKIP(return, "off, as the kernel command line asks for");
 	}
 	/* The block may be gone again already */
-	ASSERT_GT(read_vmstat("unmapped_flip_unmap"), 0);
+	ASSERT_GT(read_vmstat("direct_map_flip_unmap"), 0);
 }
 
 FIXTURE_TEARDOWN(unmapped)
@@ -60,7 +60,7 @@ TEST_F(unmapped, one_shootdown_a_block)
 	const size_t size = 64 * MiB;
 	const long nr = size / BLOCK_SIZE;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	long flips = read_vmstat("unmapped_flip_unmap");
+	long flips = read_vmstat("direct_map_flip_unmap");
 	long received = read_vmstat("nr_tlb_remote_flush_received");
 	long level2 = read_vmstat("direct_map_level2_splits");
 	long level3 = read_vmstat("direct_map_level3_splits");
@@ -70,7 +70,7 @@ TEST_F(unmapped, one_shootdown_a_block)
 	ASSERT_NE(mem, MAP_FAILED);
 	touch(mem, size, PATTERN);
 
-	flips = read_vmstat("unmapped_flip_unmap") - flips;
+	flips = read_vmstat("direct_map_flip_unmap") - flips;
 	received = read_vmstat("nr_tlb_remote_flush_received") - received;
 	level3 = read_vmstat("direct_map_level3_splits") - level3;
 	TH_LOG("%ld blocks flipped, %ld 1 GiB entries split, %ld CPUs interrupted",
@@ -100,15 +100,15 @@ TEST_F(unmapped, warm_pool)
 	settle();
 
 	ASSERT_GE(unmapped_blocks(), (long)(size / BLOCK_SIZE));
-	flips = read_vmstat("unmapped_flip_unmap");
-	shootdowns = read_vmstat("unmapped_shootdown");
+	flips = read_vmstat("direct_map_flip_unmap");
+	shootdowns = read_vmstat("direct_map_shootdown");
 	mem = secret_map(size);
 	ASSERT_NE(mem, MAP_FAILED);
 	received = read_vmstat("nr_tlb_remote_flush_received");
 	touch(mem, size, PATTERN);
 	received = read_vmstat("nr_tlb_remote_flush_received") - received;
-	EXPECT_EQ(read_vmstat("unmapped_flip_unmap"), flips);
-	EXPECT_EQ(read_vmstat("unmapped_shootdown"), shootdowns);
+	EXPECT_EQ(read_vmstat("direct_map_flip_unmap"), flips);
+	EXPECT_EQ(read_vmstat("direct_map_shootdown"), shootdowns);
 	/* What others do meanwhile: far from one a block */
 	EXPECT_LE(received, 4 * cpus);
 	munmap(mem, size);
@@ -155,7 +155,7 @@ TEST_F_TIMEOUT(unmapped, zero_when_remapped, 300)
 	EXPECT_EQ(pages_with_pattern(pfns, pages), 0);
 	munmap(mem, size);
 	/* All is ordinary memory again, and the direct map shows what it holds */
-	ASSERT_TRUE(WAIT_FOR(!read_vmstat("nr_unmapped"), 150));
+	ASSERT_TRUE(WAIT_FOR(!read_vmstat("nr_no_direct_map"), 150));
 	EXPECT_EQ(pages_with_pattern(pfns, pages), 0);
 	free(pfns);
 }
@@ -173,32 +173,32 @@ TEST_F_TIMEOUT(unmapped, pool, 300)
 	char *mem;
 
 	/* What the other tests left is let go */
-	ASSERT_TRUE(WAIT_FOR(!read_vmstat("nr_unmapped"), 150));
+	ASSERT_TRUE(WAIT_FOR(!read_vmstat("nr_no_direct_map"), 150));
 	sleep(6);
 	large = read_meminfo("DirectMap1G");
 
 	if (read_vmstat("nr_free_pages_blocks") < 8 * blocks * pages)
 		SKIP(return, "too few free pageblocks for a pool");
-	flips = read_vmstat("unmapped_flip_unmap");
-	shootdowns = read_vmstat("unmapped_shootdown");
+	flips = read_vmstat("direct_map_flip_unmap");
+	shootdowns = read_vmstat("direct_map_shootdown");
 	set_pool_blocks(blocks);
 	mem = secret_map(BLOCK_SIZE);
 	ASSERT_NE(mem, MAP_FAILED);
 	touch(mem, 4096, PATTERN);
 	/* Less on a machine of which 8 blocks are more than 1/64 */
-	EXPECT_TRUE(WAIT_FOR(read_vmstat("nr_free_unmapped_whole") >= 6 * pages, 10));
-	flips = read_vmstat("unmapped_flip_unmap") - flips;
-	shootdowns = read_vmstat("unmapped_shootdown") - shootdowns;
+	EXPECT_TRUE(WAIT_FOR(read_vmstat("nr_free_no_direct_map_whole") >= 6 * pages, 10));
+	flips = read_vmstat("direct_map_flip_unmap") - flips;
+	shootdowns = read_vmstat("direct_map_shootdown") - shootdowns;
 	TH_LOG("%ld blocks unmapped by %ld shootdowns", flips, shootdowns);
 	EXPECT_GE(flips, 7);
 	EXPECT_LE(shootdowns, 3);
 
-	flips = read_vmstat("unmapped_flip_unmap");
+	flips = read_vmstat("direct_map_flip_unmap");
 	touch(mem, BLOCK_SIZE, PATTERN);
 	munmap(mem, BLOCK_SIZE);
 	set_pool_blocks(0);
 
-	EXPECT_TRUE(WAIT_FOR(!read_vmstat("nr_unmapped"), 60));
+	EXPECT_TRUE(WAIT_FOR(!read_vmstat("nr_no_direct_map"), 60));
 	EXPECT_TRUE(WAIT_FOR(read_meminfo("DirectMap1G") >= large, 30));
 }
 
@@ -213,19 +213,19 @@ TEST_F(unmapped, zero_when_reused)
 
 	for (int round = 0; round < 3; round++) {
 		uint64_t *mem = secret_map(size);
-		long flips = read_vmstat("unmapped_flip_unmap");
-		long zeroed = read_vmstat("unmapped_zeroed_pages");
+		long flips = read_vmstat("direct_map_flip_unmap");
+		long zeroed = read_vmstat("no_direct_map_zeroed_pages");
 
 		ASSERT_NE(mem, MAP_FAILED);
 		ASSERT_TRUE(all_zero(mem, size));
 		if (round)
-			EXPECT_EQ(read_vmstat("unmapped_flip_unmap"), flips);
-		EXPECT_LT(read_vmstat("unmapped_zeroed_pages") - zeroed, pages / 4);
+			EXPECT_EQ(read_vmstat("direct_map_flip_unmap"), flips);
+		EXPECT_LT(read_vmstat("no_direct_map_zeroed_pages") - zeroed, pages / 4);
 
 		fill(mem, size, PATTERN);
 		munmap(mem, size);
 		settle();
-		EXPECT_GE(read_vmstat("unmapped_zeroed_pages") - zeroed, pages);
+		EXPECT_GE(read_vmstat("no_direct_map_zeroed_pages") - zeroed, pages);
 	}
 }
 
@@ -233,7 +233,7 @@ TEST_F(unmapped, zero_when_reused)
 TEST_F(unmapped, killed)
 {
 	const size_t size = 64 * MiB;
-	long zeroed = read_vmstat("unmapped_zeroed_pages");
+	long zeroed = read_vmstat("no_direct_map_zeroed_pages");
 	int status, ready[2];
 	pid_t pid;
 	char c;
@@ -257,8 +257,8 @@ TEST_F(unmapped, killed)
 	ASSERT_EQ(waitpid(pid, &status, 0), pid);
 	EXPECT_TRUE(WIFSIGNALED(status));
 	settle();
-	EXPECT_GE(read_vmstat("unmapped_zeroed_pages") - zeroed, (long)(size / 4096));
-	EXPECT_EQ(read_vmstat("nr_unmapped_dirty"), 0);
+	EXPECT_GE(read_vmstat("no_direct_map_zeroed_pages") - zeroed, (long)(size / 4096));
+	EXPECT_EQ(read_vmstat("nr_no_direct_map_dirty"), 0);
 }
 
 /* What is promised of secret memory is still so: sharing, limits, no way in. */

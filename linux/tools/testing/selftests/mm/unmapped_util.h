@@ -125,7 +125,7 @@ static inline long read_free(void)
 /* Unmapped pageblocks, free or in use. */
 static inline long unmapped_blocks(void)
 {
-	return read_vmstat("nr_unmapped") / (long)(BLOCK_SIZE / 4096);
+	return read_vmstat("nr_no_direct_map") / (long)(BLOCK_SIZE / 4096);
 }
 
 static inline void pin(int cpu)
@@ -198,7 +198,7 @@ static inline void settle(void)
 {
 	for (int i = 0; i < 50; i++) {
 		sleep_ms(20);
-		if (i > 5 && !read_vmstat("nr_unmapped_dirty"))
+		if (i > 5 && !read_vmstat("nr_no_direct_map_dirty"))
 			break;
 	}
 }
@@ -304,7 +304,13 @@ static inline bool direct_map_shows(unsigned long phys)
 	return !walk_direct_map(&map, phys) || map.probe_present;
 }
 
-/* Where in /proc/kcore the direct map shows that physical address, or 0. */
+/* Where x86-64 has the kernel image once more */
+#define KERNEL_IMAGE	0xffffffff80000000UL
+
+/*
+ * Where in /proc/kcore the direct map shows that physical address, or 0. Not the
+ * kernel image's own map: what was freed of the image is not present there.
+ */
 static inline off_t kcore_offset(int fd, uint64_t phys)
 {
 	Elf64_Ehdr ehdr;
@@ -317,6 +323,7 @@ static inline off_t kcore_offset(int fd, uint64_t phys)
 			  ehdr.e_phoff + i * sizeof(phdr)) != sizeof(phdr))
 			return 0;
 		if (phdr.p_type == PT_LOAD && phdr.p_paddr != (uint64_t)-1 &&
+		    phdr.p_vaddr < KERNEL_IMAGE &&
 		    phys - phdr.p_paddr < phdr.p_memsz)
 			return phdr.p_offset + (phys - phdr.p_paddr);
 	}
@@ -386,7 +393,7 @@ static inline struct snapshot take_snapshot(void)
 	settle();
 	walk_direct_map(&map, 0);
 	s.present = map.present;
-	s.unmapped = read_vmstat("nr_unmapped");
+	s.unmapped = read_vmstat("nr_no_direct_map");
 	s.free = read_free();
 	return s;
 }
@@ -421,16 +428,16 @@ static inline bool walk_free_lists(long *listed, long *marked)
 				continue;
 			word = strtok(line + skip, "\n ");
 			for (i = 0; word; word = strtok(NULL, "\n "), i++) {
-				if (!strcmp(word, "Unmapped"))
+				if (!strcmp(word, "NoDirectMap"))
 					column = i;
 			}
 			continue;
 		}
 		if (strncmp(line, "Node", 4))
 			continue;
-		at = strstr(line, "Unmapped");
+		at = strstr(line, "NoDirectMap");
 		if (at) {
-			at += strlen("Unmapped");
+			at += strlen("NoDirectMap");
 			for (order = 0; sscanf(at, "%ld%n", &nr, &len) == 1; order++) {
 				*listed += nr << order;
 				at += len;
@@ -461,10 +468,10 @@ static inline const char *counters_wrong(void)
 	static char text[256];
 
 	for (int i = 0; i < 60; i++) {
-		unmapped = read_vmstat("nr_unmapped");
-		free = field("/proc/vmstat", "nr_free_unmapped");
-		whole = field("/proc/vmstat", "nr_free_unmapped_whole");
-		dirty = field("/proc/vmstat", "nr_unmapped_dirty");
+		unmapped = read_vmstat("nr_no_direct_map");
+		free = field("/proc/vmstat", "nr_free_no_direct_map");
+		whole = field("/proc/vmstat", "nr_free_no_direct_map_whole");
+		dirty = field("/proc/vmstat", "nr_no_direct_map_dirty");
 		if (!walk_free_lists(&listed, &marked))
 			return "cannot read /proc/pagetypeinfo";
 		if (marked == unmapped && listed == free && whole <= free &&
@@ -549,7 +556,7 @@ static inline long set_sysctl(const char *name, long value)
 /* With 0, nothing is unmapped but what is asked for. */
 static inline long set_pool_blocks(long blocks)
 {
-	return set_sysctl("unmapped_pool_blocks", blocks);
+	return set_sysctl("no_direct_map_pool_blocks", blocks);
 }
 
 /* NULL where secret memory can be unmapped blocks, or why it cannot. */
@@ -558,7 +565,7 @@ static inline const char *unmapped_missing(void)
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	int fd;
 
-	if (read_vmstat("nr_unmapped") < 0)
+	if (read_vmstat("nr_no_direct_map") < 0)
 		return "no page allocation off the direct map in this kernel";
 	fd = syscall(__NR_memfd_secret, 0);
 	if (fd < 0)
