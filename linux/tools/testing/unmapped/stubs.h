@@ -20,6 +20,8 @@
 #include <linux/kernel.h>
 #include <linux/types.h>
 
+#define ____cacheline_aligned	__attribute__((aligned(64)))
+
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		(1UL << PAGE_SHIFT)
 #define PAGE_MASK		(~(PAGE_SIZE - 1))
