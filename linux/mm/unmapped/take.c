@@ -331,8 +331,10 @@ bool unmapped_block_free(struct zone *zone, unsigned int order)
 		if (!area->nr_free)
 			continue;
 		for (int i = 0; i < NR_FREETYPE_PROPERTIES; i++) {
+			freetype_t freetype = freetype_from_index(MIGRATE_TYPES + i);
+
 			if (freetype_properties[i].undo_atomic &&
-			    !list_empty(free_area_list(area, freetype_from_index(MIGRATE_TYPES + i))))
+			    !list_empty(free_area_list(area, freetype)))
 				return true;
 		}
 	}

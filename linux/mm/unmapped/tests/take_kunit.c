@@ -156,7 +156,8 @@ static void take_rescans_rarely(struct kunit *test)
 			WRITE_ONCE(pool->rescanned, jiffies - 2 * HZ);
 	}
 
-	nr_passes = nr_rescans = 0;
+	nr_passes = 0;
+	nr_rescans = 0;
 	KUNIT_EXPECT_NULL(test, ut_alloc(gfp, 0));
 	first = nr_rescans;
 	passes = nr_passes;

@@ -20,8 +20,7 @@
 #include <linux/kernel.h>
 #include <linux/types.h>
 
-#define ____cacheline_aligned	__attribute__((aligned(64)))
-
+#define ____cacheline_aligned
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		(1UL << PAGE_SHIFT)
 #define PAGE_MASK		(~(PAGE_SIZE - 1))
@@ -34,10 +33,7 @@
 extern unsigned int unit_cpu;
 extern int unit_preempt_depth, unit_migrate_depth;
 extern bool unit_in_interrupt;
-/*
- * What another task does when it preempts this one, once, between looking and
- * changing.
- */
+/* What another task does when it preempts this one, once, between look and change */
 extern void (*unit_preempt_hook)(void);
 
 static inline void unit_preempt(void)
