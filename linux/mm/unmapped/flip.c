@@ -226,15 +226,26 @@ static unsigned long unmapped_zone_bit(struct zone *zone)
 /*
  * Compaction passes over pageblocks that were in vain, until kswapd comes to rest,
  * which nobody may have woken. A request that has nothing to fall back to has them
- * looked at again, if that is long ago or much was freed or allocated since. Two
- * requests may do so at once: it is a limit for who fails in a loop.
+ * looked at again, if that is long ago or much was freed or allocated since.
+ *
+ * Returns whether this request may do so, and no other at the same time: it is a
+ * limit for those who fail in a loop.
  */
-static bool unmapped_may_rescan(struct unmapped_pool *pool, unsigned long free)
+static bool unmapped_may_rescan(struct unmapped_pool *pool)
 {
-	unsigned long then = READ_ONCE(pool->rescanned_free);
+	unsigned long free = zone_page_state(pool->zone, NR_FREE_PAGES);
+	unsigned long much = max(zone_managed_pages(pool->zone) >> 7,
+				 pageblock_nr_pages);
+	unsigned long then = READ_ONCE(pool->rescanned);
 
-	return time_after(jiffies, READ_ONCE(pool->rescanned) + HZ) ||
-		abs_diff(free, then) > zone_managed_pages(pool->zone) >> 7;
+	if (!time_after(jiffies, then + HZ) &&
+	    abs_diff(free, READ_ONCE(pool->rescanned_free)) <= much)
+		return false;
+	if (!try_cmpxchg(&pool->rescanned, &then, jiffies))
+		return false;
+	/* In the same tick the time tells nothing */
+	WRITE_ONCE(pool->rescanned_free, free);
+	return true;
 }
 
 /* A block that compaction makes, as for a huge page. */
@@ -242,9 +253,9 @@ static struct page *unmapped_from_compaction(struct unmapped_request *r,
 					     struct unmapped_pool *pool,
 					     unsigned long mark)
 {
-	unsigned long bit = unmapped_zone_bit(pool->zone), free;
-	struct page *block, *page;
-	bool rescan;
+	unsigned long bit = unmapped_zone_bit(pool->zone);
+	bool may_rescan, rescan;
+	struct page *block;
 	int err;
 
 	if (!r->may_block || r->compacted & bit || fatal_signal_pending(current) ||
@@ -253,25 +264,25 @@ static struct page *unmapped_from_compaction(struct unmapped_request *r,
 		return NULL;
 
 	r->compacted |= bit;
-	free = zone_page_state(pool->zone, NR_FREE_PAGES);
-	rescan = r->gfp & __GFP_RETRY_MAYFAIL && unmapped_may_rescan(pool, free);
+	may_rescan = r->gfp & __GFP_RETRY_MAYFAIL && unmapped_may_rescan(pool);
+	rescan = may_rescan;
 	block = compact_zone_for_block(pool->zone, r->block_order, r->gfp,
-				       r->ac->highest_zoneidx, rescan);
-	if (!block) {
-		if (rescan) {
-			WRITE_ONCE(pool->rescanned, jiffies);
-			WRITE_ONCE(pool->rescanned_free, free);
-		}
+				       r->ac->highest_zoneidx, &rescan);
+	/* If it was not, the next one may: as if it was long ago */
+	if (may_rescan && !rescan)
+		WRITE_ONCE(pool->rescanned, jiffies - HZ - 1);
+	else if (rescan && !block)
+		WRITE_ONCE(pool->rescanned_free,
+			   zone_page_state(pool->zone, NR_FREE_PAGES));
+	if (!block)
 		return NULL;
-	}
 
 	/* A reserve that is full of free pages is no more than that */
 	if (!migratetype_is_mergeable(freetype_index(get_pageblock_freetype(block)))) {
 		unmapped_put(pool, block, r->block_order);
 		return NULL;
 	}
-	page = unmapped_flip_blocks(r, pool, block, &err);
-	return page;
+	return unmapped_flip_blocks(r, pool, block, &err);
 }
 
 static struct page *unmapped_from_zone(struct unmapped_request *r,

@@ -70,8 +70,8 @@ struct unmapped_pcp;
  * @nr_partial: the part of zone->nr_free_partial with this property
  * @nr_pages: pages of all blocks, free or not, under the zone lock
  * @last_drained: jiffies when per-CPU lists were last emptied on a chance
- * @rescanned: jiffies when compaction last looked at every block in vain
- * @rescanned_free: free pages of the zone then
+ * @rescanned: jiffies when compaction was last made to look at every block
+ * @rescanned_free: free pages of the zone after that, if it was in vain
  * @cursor: PFN behind the block that was taken last: the next from there
  * @pcp: per-CPU lists; NULL if there are none
  * @flip_lock: only one flips on behalf of a request

@@ -67,17 +67,20 @@ static void unmapped_pcp_spill(struct unmapped_pool *pool,
 		while (pcp->count > keep && !list_empty(list)) {
 			struct page *page = list_last_entry(list, struct page,
 							    pcp_list);
-			unsigned long pfn = page_to_pfn(page), nr = 0;
+			unsigned long start = page_to_pfn(page), end = start, pfn = start;
 
-			/* Mostly they come in the order in which they lie */
+			/* Mostly they come in the order in which they lie, or its reverse */
 			do {
 				list_del(&page->pcp_list);
 				pcp->count -= 1 << order;
-				nr += 1UL << order;
+				start = min(start, pfn);
+				end = max(end, pfn + (1UL << order));
+				if (pcp->count <= keep || list_empty(list))
+					break;
 				page = list_last_entry(list, struct page, pcp_list);
-			} while (pcp->count > keep && !list_empty(list) &&
-				 page_to_pfn(page) == pfn + nr);
-			unmapped_pcp_put(pool, pfn, nr);
+				pfn = page_to_pfn(page);
+			} while (pfn == end || pfn + (1UL << order) == start);
+			unmapped_pcp_put(pool, start, end - start);
 		}
 	}
 }

@@ -328,7 +328,8 @@ bool unmapped_block_free(struct zone *zone, unsigned int order)
 	for (order = max(order, pageblock_order); order < NR_PAGE_ORDERS; order++) {
 		struct free_area *area = &zone->free_area[order];
 
-		if (!area->nr_free)
+		/* What ordinary memory has none of, nobody need look for */
+		if (!data_race(area->nr_free))
 			continue;
 		for (int i = 0; i < NR_FREETYPE_PROPERTIES; i++) {
 			freetype_t freetype = freetype_from_index(MIGRATE_TYPES + i);

@@ -88,6 +88,64 @@ static void pool_follows_demand(struct kunit *test)
 	WRITE_ONCE(sysctl_unmapped_pool_blocks, 0);
 }
 
+/* The worker's look at a pool, now and here */
+static void look(struct unmapped_pool *pool)
+{
+	/* Somebody asked just now */
+	WRITE_ONCE(pool->last_used, jiffies);
+	pool->work.work.func(&pool->work.work);
+}
+
+/*
+ * Blocks that were needed since the worker's last look are kept while there is
+ * demand, even if all of them are free when it looks.
+ */
+static void pool_keeps_what_is_needed(struct kunit *test)
+{
+	const unsigned int nr = 8;
+	struct unmapped_pool *pool;
+	struct page *page;
+	struct zone *zone;
+	LIST_HEAD(taken);
+	LIST_HEAD(used);
+
+	ut_empty_pool(test, &taken);
+	for (int i = 0; i < nr; i++) {
+		page = ut_alloc(GFP_TEST, pageblock_order);
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		set_page_private(page, pageblock_order);
+		list_add(&page->lru, &used);
+	}
+	zone = page_zone(page);
+	pool = ut_pool(page);
+	look(pool);
+
+	/* All of them were in use since then */
+	ut_put_all(&used);
+	KUNIT_ASSERT_EQ(test, free_blocks(zone), nr);
+	look(pool);
+	KUNIT_EXPECT_EQ(test, free_blocks(zone), nr);
+
+	/* All but two */
+	for (int i = 0; i < nr - 2; i++) {
+		page = ut_alloc(GFP_TEST, pageblock_order);
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		set_page_private(page, pageblock_order);
+		list_add(&page->lru, &used);
+	}
+	ut_put_all(&used);
+	look(pool);
+	KUNIT_EXPECT_LT(test, free_blocks(zone), nr);
+	KUNIT_EXPECT_GE(test, free_blocks(zone), nr - 2);
+
+	/* None was */
+	look(pool);
+	look(pool);
+	KUNIT_EXPECT_EQ(test, free_blocks(zone), 0);
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
 /* What a flow is expected to change in a zone, in pages */
 struct delta {
 	long free, partial, whole, unmapped;
@@ -296,6 +354,7 @@ static void pool_pcp_hotplug(struct kunit *test)
 
 static struct kunit_case pool_test_cases[] = {
 	KUNIT_CASE_SLOW(pool_follows_demand),
+	KUNIT_CASE(pool_keeps_what_is_needed),
 	KUNIT_CASE(pool_accounts),
 	KUNIT_CASE(pool_pcp_is_bounded),
 	KUNIT_CASE(pool_pcp_is_drained),
