@@ -5,10 +5,10 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 usage "${1:-}" "usage: bisect.sh
 
-Builds release at each commit of build/linux, oldest first, fails on a compiler
-warning that the pristine source does not give, and boots it. Commits that
-passed are remembered (build/bisect/passed). The tree built is a work tree of
-its own, build/bisect/linux."
+Builds configs/bisect.config at each commit of build/linux, oldest first, fails on
+a compiler warning that the pristine source does not give, builds the test programs
+where the commit touches them, and boots it. Commits that passed are remembered
+(build/bisect/passed). The tree built is a work tree of its own, build/bisect/linux."
 
 tree=$BUILD/linux
 dir=$BUILD/bisect
@@ -24,7 +24,7 @@ warnings() { grep -E 'warning:' "$1" | sed -E 's/:[0-9]+(:[0-9]+)?:/:/' | sort -
 try()
 {
 	git -C "$work" checkout -q --detach "$1" || return 1
-	"$TOP/scripts/kernel.sh" release "$work" "$kdir"
+	"$TOP/scripts/kernel.sh" bisect "$work" "$kdir" bzImage
 }
 n=0
 total=$(g rev-list --count base..HEAD)
@@ -32,7 +32,7 @@ total=$(g rev-list --count base..HEAD)
 for c in $(g rev-parse base) $(g rev-list --reverse base..HEAD); do
 	subject=$(g show -s --format=%s "$c" | cut -c 1-60)
 	t=$(g rev-parse "$c^{tree}")
-	key="$t $(cat "$TOP/configs/base.config" "$TOP/configs/release.config" | sha256sum | cut -c 1-16)"
+	key="$t $(cat "$TOP/configs/base.config" "$TOP/configs/bisect.config" | sha256sum | cut -c 1-16)"
 	if ! grep -qxF "$key" "$dir/passed"; then
 		try "$c" || die "$n/$total $subject: does not build"
 		# Only what this commit rebuilds can warn, and that is what it changes.
@@ -44,7 +44,10 @@ for c in $(g rev-parse base) $(g rev-list --reverse base..HEAD); do
 			new=$(comm -23 "$dir/warnings" "$dir/base-warnings")
 			[ -z "$new" ] || die "$n/$total $subject: warns: $(printf '%s\n' "$new" | head -n 3)"
 		fi
-		"$TOP/scripts/initramfs.sh" "$work" "$kdir"
+		if [ ! -f "$kdir/initramfs.cpio.gz" ] ||
+		   ! git -C "$work" diff --quiet HEAD~1 -- include/uapi tools; then
+			"$TOP/scripts/initramfs.sh" "$work" "$kdir"
+		fi
 		step "bisect: boot" "$dir/boot.log" "$TOP/scripts/boot.sh" --run boot --timeout 300 --out "$dir/boot" \
 			"$kdir/arch/x86/boot/bzImage" "$kdir/initramfs.cpio.gz" ||
 			{ cat "$dir/boot.log" >&2; die "$n/$total $subject: does not boot"; }

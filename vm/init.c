@@ -328,7 +328,8 @@ int main(void)
 	}
 	kmsg("vm: power off\n");
 	sync();
-	reboot(RB_POWER_OFF);
+	/* Without ACPI nothing turns the machine off, but QEMU -no-reboot ends as well */
+	reboot(access("/sys/firmware/acpi", F_OK) ? RB_AUTOBOOT : RB_POWER_OFF);
 	for (;;)
 		pause();
 }

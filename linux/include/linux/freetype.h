@@ -44,7 +44,7 @@ enum freetype_list {
 
 #define NR_FREETYPE_PROPERTIES	(NR_FREETYPES - MIGRATE_TYPES)
 
-/* The lists of an order: as whole cache lines (two for 120 bytes) they are a shift away */
+/* The lists of an order: two cache lines for 120 bytes, so that they are a shift away */
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
 #define __free_area_aligned	____cacheline_aligned
 #else

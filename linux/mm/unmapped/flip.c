@@ -193,6 +193,9 @@ static struct page *unmapped_from_free_block(struct unmapped_request *r,
  */
 static bool unmapped_may_cost(struct unmapped_request *r)
 {
+	/* Who says it with a GFP flag is charged with __GFP_ACCOUNT only */
+	if (gfp_unmapped(r->gfp) && !(r->gfp & __GFP_ACCOUNT))
+		return true;
 	if (!r->charged && !r->refused) {
 		r->refused = mem_cgroup_reserve_charge(NULL, r->gfp, 1U << r->order);
 		r->charged = !r->refused;
@@ -226,54 +229,29 @@ static unsigned long unmapped_zone_bit(struct zone *zone)
 /*
  * Compaction passes over pageblocks that were in vain, until kswapd comes to rest,
  * which nobody may have woken. A request that has nothing to fall back to has them
- * looked at again, if that is long ago or much was freed or allocated since.
- *
- * Returns whether this request may do so, and no other at the same time: it is a
- * limit for those who fail in a loop.
+ * looked at again, if it was long ago that this was in vain, or much was freed or
+ * allocated since.
  */
-static bool unmapped_may_rescan(struct unmapped_pool *pool)
+static bool unmapped_rescan_due(struct unmapped_pool *pool)
 {
 	unsigned long free = zone_page_state(pool->zone, NR_FREE_PAGES);
 	unsigned long much = max(zone_managed_pages(pool->zone) >> 7,
 				 pageblock_nr_pages);
-	unsigned long then = READ_ONCE(pool->rescanned);
 
-	if (!time_after(jiffies, then + HZ) &&
-	    abs_diff(free, READ_ONCE(pool->rescanned_free)) <= much)
-		return false;
-	if (!try_cmpxchg(&pool->rescanned, &then, jiffies))
-		return false;
-	/* In the same tick the time tells nothing */
-	WRITE_ONCE(pool->rescanned_free, free);
-	return true;
+	lockdep_assert_held(&pool->compact_lock);
+	return time_after(jiffies, pool->rescanned + HZ) ||
+		abs_diff(free, pool->rescanned_free) > much;
 }
 
 /* A block that compaction makes, as for a huge page. */
-static struct page *unmapped_from_compaction(struct unmapped_request *r,
-					     struct unmapped_pool *pool,
-					     unsigned long mark)
+static struct page *unmapped_compact(struct unmapped_request *r,
+				     struct unmapped_pool *pool, bool *rescan)
 {
-	unsigned long bit = unmapped_zone_bit(pool->zone);
-	bool may_rescan, rescan;
 	struct page *block;
 	int err;
 
-	if (!r->may_block || r->compacted & bit || fatal_signal_pending(current) ||
-	    !gfp_compaction_allowed(r->gfp) ||
-	    !unmapped_has_room(r, pool->zone, mark) || !unmapped_may_cost(r))
-		return NULL;
-
-	r->compacted |= bit;
-	may_rescan = r->gfp & __GFP_RETRY_MAYFAIL && unmapped_may_rescan(pool);
-	rescan = may_rescan;
 	block = compact_zone_for_block(pool->zone, r->block_order, r->gfp,
-				       r->ac->highest_zoneidx, &rescan);
-	/* If it was not, the next one may: as if it was long ago */
-	if (may_rescan && !rescan)
-		WRITE_ONCE(pool->rescanned, jiffies - HZ - 1);
-	else if (rescan && !block)
-		WRITE_ONCE(pool->rescanned_free,
-			   zone_page_state(pool->zone, NR_FREE_PAGES));
+				       r->ac->highest_zoneidx, rescan);
 	if (!block)
 		return NULL;
 
@@ -283,6 +261,40 @@ static struct page *unmapped_from_compaction(struct unmapped_request *r,
 		return NULL;
 	}
 	return unmapped_flip_blocks(r, pool, block, &err);
+}
+
+static struct page *unmapped_from_compaction(struct unmapped_request *r,
+					     struct unmapped_pool *pool,
+					     unsigned long mark)
+{
+	unsigned long bit = unmapped_zone_bit(pool->zone);
+	struct page *page;
+	bool rescan = false;
+
+	if (!r->may_block || r->compacted & bit || fatal_signal_pending(current) ||
+	    !gfp_compaction_allowed(r->gfp) ||
+	    !unmapped_has_room(r, pool->zone, mark) || !unmapped_may_cost(r))
+		return NULL;
+
+	r->compacted |= bit;
+	if (!(r->gfp & __GFP_RETRY_MAYFAIL))
+		return unmapped_compact(r, pool, &rescan);
+
+	/* One after the other: who waited finds what the one before left over */
+	if (mutex_lock_killable(&pool->compact_lock))
+		return NULL;
+	page = unmapped_from_lists(r, pool, mark);
+	if (!page) {
+		rescan = unmapped_rescan_due(pool);
+		page = unmapped_compact(r, pool, &rescan);
+		if (rescan && !page) {
+			pool->rescanned = jiffies;
+			pool->rescanned_free = zone_page_state(pool->zone,
+							       NR_FREE_PAGES);
+		}
+	}
+	mutex_unlock(&pool->compact_lock);
+	return page;
 }
 
 static struct page *unmapped_from_zone(struct unmapped_request *r,

@@ -70,15 +70,16 @@ struct unmapped_pcp;
  * @nr_partial: the part of zone->nr_free_partial with this property
  * @nr_pages: pages of all blocks, free or not, under the zone lock
  * @last_drained: jiffies when per-CPU lists were last emptied on a chance
- * @rescanned: jiffies when compaction was last made to look at every block
- * @rescanned_free: free pages of the zone after that, if it was in vain
+ * @rescanned: jiffies when compaction last looked at every block, in vain
+ * @rescanned_free: free pages of the zone then
+ * @compact_lock: protects the two; only one compacts for what has to be had
  * @cursor: PFN behind the block that was taken last: the next from there
  * @pcp: per-CPU lists; NULL if there are none
  * @flip_lock: only one flips on behalf of a request
  * @work: what is done in the background, see pool.c
  * @last_used: jiffies of the last request
  * @last_pressed: jiffies of the last time that others needed a block back
- * @flags: see pool.c
+ * @flags: see below
  */
 struct unmapped_pool {
 	struct zone		*zone;
@@ -90,6 +91,7 @@ struct unmapped_pool {
 	unsigned long		last_drained;
 	unsigned long		rescanned;
 	unsigned long		rescanned_free;
+	struct mutex		compact_lock;
 	unsigned long		cursor;
 	struct unmapped_pcp __percpu *pcp;
 
@@ -98,6 +100,12 @@ struct unmapped_pool {
 	unsigned long		last_used;
 	unsigned long		last_pressed;
 	unsigned long		flags;
+};
+
+/* Bits of unmapped_pool::flags */
+enum {
+	UNMAPPED_POOL_WOKEN,	/* somebody woke the worker already */
+	UNMAPPED_POOL_MEND,	/* the direct map may be in pieces that it need not be in */
 };
 
 /* NULL where the zone has no memory, or there was none for this. */

@@ -50,12 +50,6 @@ static bool unmapped_pool_fixed __read_mostly;
 /* Blocks for one shootdown, and blocks for one time under the zone lock. */
 #define UNMAPPED_POOL_BATCH	8
 
-/* Bits of unmapped_pool::flags */
-enum {
-	UNMAPPED_POOL_WOKEN,	/* somebody woke the worker already */
-	UNMAPPED_POOL_MEND,	/* blocks were remapped since the last look */
-};
-
 static struct workqueue_struct *unmapped_pool_wq __ro_after_init;
 
 static unsigned long unmapped_pool_blocks(const struct unmapped_pool *pool)
@@ -204,19 +198,27 @@ void unmapped_pool_note_pressure(struct unmapped_pool *pool)
 		set_bit(UNMAPPED_POOL_MEND, &pool->flags);
 }
 
+static void unmapped_pool_look_later(struct unmapped_pool *pool)
+{
+	/* Nothing happens if the worker is about to look already */
+	queue_delayed_work(unmapped_pool_wq, &pool->work,
+			   round_jiffies_relative(UNMAPPED_POOL_PERIOD));
+}
+
 /**
  * unmapped_pool_watch() - look after the blocks of a zone from now on
  * @pool: zone and property, of which a block was flipped, or nearly
  *
- * In a while, and until there are none.
+ * In a while, and until there are none. What was split for the flip is put
+ * together again then, even if that is all that it did.
  *
  * Context: any but NMI, no zone lock held.
  */
 void unmapped_pool_watch(struct unmapped_pool *pool)
 {
-	/* Nothing happens if the worker does already */
-	queue_delayed_work(unmapped_pool_wq, &pool->work,
-			   round_jiffies_relative(UNMAPPED_POOL_PERIOD));
+	if (!test_bit(UNMAPPED_POOL_MEND, &pool->flags))
+		set_bit(UNMAPPED_POOL_MEND, &pool->flags);
+	unmapped_pool_look_later(pool);
 }
 
 /*
@@ -276,6 +278,8 @@ static unsigned int unmapped_pool_fill_batch(struct unmapped_pool *pool,
 	count_vm_events(UNMAPPED_FLIP_UNMAP, nr_added);
 	count_vm_events(UNMAPPED_FLIP_FAIL, nr_bad);
 
+	if (nr_bad)
+		set_bit(UNMAPPED_POOL_MEND, &pool->flags);
 	while (nr_bad)
 		unmapped_put(pool, bad[--nr_bad], pageblock_order);
 
@@ -384,7 +388,7 @@ static void unmapped_pool_work_fn(struct work_struct *work)
 	/* As long as there is something to let go, or to mend */
 	if (READ_ONCE(pool->nr_pages) ||
 	    test_bit(UNMAPPED_POOL_MEND, &pool->flags))
-		unmapped_pool_watch(pool);
+		unmapped_pool_look_later(pool);
 }
 
 /**
@@ -414,6 +418,7 @@ void __meminit unmapped_zone_init(struct zone *zone)
 		pool->zone = zone;
 		pool->freetype = freetype_from_index(MIGRATE_TYPES + i);
 		mutex_init(&pool->flip_lock);
+		mutex_init(&pool->compact_lock);
 		INIT_DELAYED_WORK(&pool->work, unmapped_pool_work_fn);
 		pool->last_used = jiffies - UNMAPPED_POOL_DEMAND;
 		pool->last_pressed = jiffies - UNMAPPED_POOL_BACKOFF;

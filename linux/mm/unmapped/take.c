@@ -328,7 +328,7 @@ bool unmapped_block_free(struct zone *zone, unsigned int order)
 	for (order = max(order, pageblock_order); order < NR_PAGE_ORDERS; order++) {
 		struct free_area *area = &zone->free_area[order];
 
-		/* What ordinary memory has none of, nobody need look for */
+		/* Free pages of this order, on whatever list */
 		if (!data_race(area->nr_free))
 			continue;
 		for (int i = 0; i < NR_FREETYPE_PROPERTIES; i++) {
@@ -368,6 +368,7 @@ bool unmapped_make_plain(struct zone *zone, struct page *page)
 	if (!freetype_property(freetype)->undo_atomic || !free_block_head(page))
 		return false;
 	unmapped_block_remove(pool, page, pageblock_order, MIGRATE_MOVABLE);
+	unmapped_pool_note_pressure(pool);
 	return true;
 }
 

@@ -3,6 +3,7 @@
  * The pool of free blocks: who fills it, who lets go of it, what is counted; and
  * the per-CPU lists in front of it.
  */
+#include <kunit/static_stub.h>
 #include <linux/cpu.h>
 #include <linux/delay.h>
 #include <linux/jiffies.h>
@@ -96,6 +97,22 @@ static void look(struct unmapped_pool *pool)
 	pool->work.work.func(&pool->work.work);
 }
 
+static void use_blocks(struct list_head *used, unsigned int nr)
+{
+	struct page *page;
+
+	/* Another node has other zones */
+	migrate_disable();
+	for (unsigned int i = 0; i < nr; i++) {
+		page = ut_alloc(GFP_TEST, pageblock_order);
+		if (!page)
+			break;
+		set_page_private(page, pageblock_order);
+		list_add(&page->lru, used);
+	}
+	migrate_enable();
+}
+
 /*
  * Blocks that were needed since the worker's last look are kept while there is
  * demand, even if all of them are free when it looks.
@@ -103,21 +120,31 @@ static void look(struct unmapped_pool *pool)
 static void pool_keeps_what_is_needed(struct kunit *test)
 {
 	const unsigned int nr = 8;
+	unsigned int nr_here = 0;
 	struct unmapped_pool *pool;
 	struct page *page;
 	struct zone *zone;
 	LIST_HEAD(taken);
 	LIST_HEAD(used);
 
+	/* Should a case before this one have failed */
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, 0);
+	ut_worker(false);
 	ut_empty_pool(test, &taken);
-	for (int i = 0; i < nr; i++) {
-		page = ut_alloc(GFP_TEST, pageblock_order);
-		KUNIT_ASSERT_NOT_NULL(test, page);
-		set_page_private(page, pageblock_order);
-		list_add(&page->lru, &used);
-	}
+	use_blocks(&used, nr);
+	page = list_first_entry_or_null(&used, struct page, lru);
+	KUNIT_ASSERT_NOT_NULL(test, page);
 	zone = page_zone(page);
 	pool = ut_pool(page);
+	list_for_each_entry(page, &used, lru) {
+		if (page_zone(page) == zone)
+			nr_here++;
+	}
+	if (nr_here < nr) {
+		ut_put_all(&used);
+		ut_put_all(&taken);
+		kunit_skip(test, "no zone has %u blocks", nr);
+	}
 	look(pool);
 
 	/* All of them were in use since then */
@@ -127,12 +154,7 @@ static void pool_keeps_what_is_needed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, free_blocks(zone), nr);
 
 	/* All but two */
-	for (int i = 0; i < nr - 2; i++) {
-		page = ut_alloc(GFP_TEST, pageblock_order);
-		KUNIT_ASSERT_NOT_NULL(test, page);
-		set_page_private(page, pageblock_order);
-		list_add(&page->lru, &used);
-	}
+	use_blocks(&used, nr - 2);
 	ut_put_all(&used);
 	look(pool);
 	KUNIT_EXPECT_LT(test, free_blocks(zone), nr);
@@ -143,6 +165,54 @@ static void pool_keeps_what_is_needed(struct kunit *test)
 	look(pool);
 	KUNIT_EXPECT_EQ(test, free_blocks(zone), 0);
 	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
+static int fail_apply(struct unmapped_pool *pool, struct page *block)
+{
+	return -EBUSY;
+}
+
+/* A flip may have split a 1 GiB entry before it failed: the worker has to know. */
+static void pool_mends_after_failure(struct kunit *test)
+{
+	struct unmapped_pool *pool;
+	unsigned long fails;
+	struct page *page;
+	LIST_HEAD(taken);
+
+	page = ut_alloc(GFP_TEST, 0);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	pool = ut_pool(page);
+	__free_page(page);
+	KUNIT_EXPECT_TRUE(test, test_bit(UNMAPPED_POOL_MEND, &pool->flags));
+
+	ut_empty_pool(test, &taken);
+	clear_bit(UNMAPPED_POOL_MEND, &pool->flags);
+	fails = ut_event(UNMAPPED_FLIP_FAIL);
+	kunit_activate_static_stub(test, unmapped_block_apply, fail_apply);
+	KUNIT_EXPECT_NULL(test, ut_alloc(GFP_TEST | __GFP_NORETRY, 0));
+	kunit_deactivate_static_stub(test, unmapped_block_apply);
+	KUNIT_EXPECT_GT(test, ut_event(UNMAPPED_FLIP_FAIL), fails);
+	KUNIT_EXPECT_TRUE(test, test_bit(UNMAPPED_POOL_MEND, &pool->flags));
+
+	/* It mends what there is to mend, and then finds nothing more */
+	WRITE_ONCE(pool->last_used, jiffies - 3600 * HZ);
+	for (int i = 0; i < 64 && test_bit(UNMAPPED_POOL_MEND, &pool->flags); i++)
+		pool->work.work.func(&pool->work.work);
+	KUNIT_EXPECT_FALSE(test, test_bit(UNMAPPED_POOL_MEND, &pool->flags));
+
+	/* Who isolates a block has it back: that may have been the last one */
+	ut_put_all(&taken);
+	page = ut_alloc(GFP_TEST, pageblock_order);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	pool = ut_pool(page);
+	__free_pages(page, pageblock_order);
+	ut_settle();
+	clear_bit(UNMAPPED_POOL_MEND, &pool->flags);
+	scoped_guard(spinlock_irqsave, &pool->zone->lock)
+		KUNIT_EXPECT_TRUE(test, unmapped_make_plain(pool->zone, page));
+	KUNIT_EXPECT_TRUE(test, test_bit(UNMAPPED_POOL_MEND, &pool->flags));
 	ut_expect_consistent(test);
 }
 
@@ -355,6 +425,7 @@ static void pool_pcp_hotplug(struct kunit *test)
 static struct kunit_case pool_test_cases[] = {
 	KUNIT_CASE_SLOW(pool_follows_demand),
 	KUNIT_CASE(pool_keeps_what_is_needed),
+	KUNIT_CASE(pool_mends_after_failure),
 	KUNIT_CASE(pool_accounts),
 	KUNIT_CASE(pool_pcp_is_bounded),
 	KUNIT_CASE(pool_pcp_is_drained),
