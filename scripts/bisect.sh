@@ -3,22 +3,37 @@
 # Build and boot every commit of the series.
 set -eu
 . "$(dirname "$0")/lib.sh"
-usage "${1:-}" "usage: bisect.sh
+usage "${1:-}" "usage: bisect.sh [--all | --record]
 
 Builds configs/bisect.config at each commit of build/linux, oldest first, fails on
 a compiler warning that the pristine source does not give, builds the test programs
-where the commit touches them, and boots it. Commits that passed are remembered
-(build/bisect/passed). The tree built is a work tree of its own, build/bisect/linux."
+where the commit touches them, and boots it. It takes an hour or two: trees that
+passed are remembered, here (build/bisect/passed) and in the repository
+(patches/bisected), by their contents and the configuration, and not built again. The
+tree built is a work tree of its own, build/bisect/linux.
+
+  --all		build every commit, whatever has passed before
+  --record	build nothing: write patches/bisected, the commits of the series as
+		it is now that have passed"
 
 tree=$BUILD/linux
 dir=$BUILD/bisect
 work=$dir/linux
 kdir=$dir/kernel
+record=$TOP/patches/bisected
 mkdir -p "$dir"
 touch "$dir/passed"
+known="$dir/passed $record"
+case ${1:-} in
+'')	;;
+--all)	known=$dir/passed.now
+	: >"$known" ;;
+--record) ;;
+*)	die "unknown option $1 (--help)" ;;
+esac
 g() { git -C "$tree" "$@"; }
 g worktree prune
-[ -d "$work" ] || step "bisect: work tree" "$dir/worktree.log" git -C "$tree" worktree add -q --detach "$work" base
+[ -d "$work" ] || [ "${1:-}" = --record ] || step "bisect: work tree" "$dir/worktree.log" git -C "$tree" worktree add -q --detach "$work" base
 
 warnings() { grep -E 'warning:' "$1" | sed -E 's/:[0-9]+(:[0-9]+)?:/:/' | sort -u || :; }
 try()
@@ -26,14 +41,33 @@ try()
 	git -C "$work" checkout -q --detach "$1" || return 1
 	"$TOP/scripts/kernel.sh" bisect "$work" "$kdir" bzImage
 }
+config=$(cat "$TOP/configs/base.config" "$TOP/configs/bisect.config" | sha256sum | cut -c 1-16)
+# key COMMIT: what was built, whatever its message says
+key() { printf '%s %s\n' "$(g rev-parse "$1^{tree}")" "$config"; }
+# shellcheck disable=SC2086
+passed() { cat $known 2>/dev/null | cut -d ' ' -f 1,2 | grep -qxF "$1"; }
+
+if [ "${1:-}" = --record ]; then
+	{
+		printf '%s\n' '# What scripts/bisect.sh built and booted: tree, configuration, and what it says' \
+			'# there. Written by bisect.sh --record.'
+		for c in $(g rev-parse base) $(g rev-list --reverse base..HEAD); do
+			k=$(key "$c")
+			! passed "$k" || printf '%s %s\n' "$k" "$(g show -s --format=%s "$c")"
+		done
+	} >"$record.new"
+	mv "$record.new" "$record"
+	say "bisect: $(grep -vc '^#' "$record") of $(($(g rev-list --count base..HEAD) + 1)) commits have passed: patches/bisected"
+	exit 0
+fi
+
 n=0
 total=$(g rev-list --count base..HEAD)
 # The pristine source goes first, to know its warnings.
 for c in $(g rev-parse base) $(g rev-list --reverse base..HEAD); do
 	subject=$(g show -s --format=%s "$c" | cut -c 1-60)
-	t=$(g rev-parse "$c^{tree}")
-	key="$t $(cat "$TOP/configs/base.config" "$TOP/configs/bisect.config" | sha256sum | cut -c 1-16)"
-	if ! grep -qxF "$key" "$dir/passed"; then
+	k=$(key "$c")
+	if ! passed "$k"; then
 		try "$c" || die "$n/$total $subject: does not build"
 		# Only what this commit rebuilds can warn, and that is what it changes.
 		warnings "$kdir.log" >"$dir/warnings"
@@ -51,7 +85,7 @@ for c in $(g rev-parse base) $(g rev-list --reverse base..HEAD); do
 		step "bisect: boot" "$dir/boot.log" "$TOP/scripts/boot.sh" --run boot --timeout 300 --out "$dir/boot" \
 			"$kdir/arch/x86/boot/bzImage" "$kdir/initramfs.cpio.gz" ||
 			{ cat "$dir/boot.log" >&2; die "$n/$total $subject: does not boot"; }
-		echo "$key" >>"$dir/passed"
+		echo "$k" >>"${known%% *}"
 	fi
 	say "ok $n/$total $subject"
 	n=$((n + 1))
