@@ -78,7 +78,8 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 	echo "deb [signed-by=$keyring] $mirror sid main"
 } >"$apt/sources.list"
 
-# apt.conf of the machine (proxies) still holds; only places are ours.
+# apt.conf of the machine (proxies) still holds; only places are ours. The mirror may
+# be a snapshot, or behind: what is wanted is a version that is pinned, and signed.
 private()
 {
 	"$@" -o Dir::State="$apt/state" -o Dir::State::status="$apt/status" \
@@ -86,7 +87,8 @@ private()
 		-o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null \
 		-o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
 		-o APT::Sandbox::User=root -o APT::Get::List-Cleanup=1 -o APT::Architecture=amd64 \
-		-o APT::Architectures::=amd64 -o Acquire::Retries=3
+		-o APT::Architectures::=amd64 -o Acquire::Retries=3 \
+		-o Acquire::Check-Valid-Until=false
 }
 update() { private apt-get -q -o APT::Update::Error-Mode=any update; }
 step "source: package lists of $mirror" "$apt/update.log" update || {
