@@ -91,7 +91,7 @@ struct unmapped_pool {
 	unsigned long		last_drained;
 	unsigned long		rescanned;
 	unsigned long		rescanned_free;
-	struct mutex		compact_lock;
+	struct mutex		compact_lock;	/* see above */
 	unsigned long		cursor;
 	struct unmapped_pcp __percpu *pcp;
 

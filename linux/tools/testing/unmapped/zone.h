@@ -19,6 +19,7 @@
 #define __percpu
 #define __cleanup(fn)		__attribute__((__cleanup__(fn)))
 #define __nonnull_args(n)	__attribute__((__nonnull__(n)))
+/* There is one thread */
 #define data_race(expr)		(expr)
 #define __UNIQUE_ID(name)	__PASTE(name##_, __COUNTER__)
 #define MAX_PAGE_ORDER		10
