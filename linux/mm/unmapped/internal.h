@@ -17,6 +17,7 @@
  *
  *	1. mem_hotplug_lock		(get_online_mems(): the worker)
  *	2. unmapped_pool::flip_lock	one request a zone makes blocks
+ *	   unmapped_pool::compact_lock	one has them made by compaction; never both
  *	3. unmapped_pcp::lock		trylock where pages are freed: any context
  *	4. zone->lock			interrupts off
  *	5. pgd_lock			(arch_direct_map_block_unmap(): no zone->lock)
