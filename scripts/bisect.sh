@@ -49,7 +49,7 @@ passed() { cat $known 2>/dev/null | cut -d ' ' -f 1,2 | grep -qxF "$1"; }
 
 if [ "${1:-}" = --record ]; then
 	{
-		printf '%s\n' '# What scripts/bisect.sh built and booted: tree, configuration, and what it says' \
+		printf '%s\n' '# SPDX-License-Identifier: GPL-2.0-only' '# What scripts/bisect.sh built and booted: tree, configuration, and what it says' \
 			'# there. Written by bisect.sh --record.'
 		for c in $(g rev-parse base) $(g rev-list --reverse base..HEAD); do
 			k=$(key "$c")
