@@ -9,7 +9,7 @@ usage "${1:-}" "usage: save.sh
 Writes base..HEAD of the tree back: files that Linux does not have go to linux/,
 in their final form; all other changes become patches/NNNN-subject.patch, and
 patches/series says which file of linux/ enters with which patch. Nothing is written
-unless the saved series gives the very same tree again. patches/cover-letter is
+unless the saved series gives the very same tree again. patches/cover-letter and patches/bisected are
 written by hand and stays.
 TREE=<git tree> saves another tree than build/linux; BASE=<revision> is its
 pristine commit (default: tag base, then base-<version>)."
@@ -70,7 +70,7 @@ head=$(series_apply "$tree" "$base" "$tmp/patches" "$tmp/linux") || die "the sav
 }
 
 mkdir -p "$TOP/patches" "$TOP/linux"
-rsync -rlpc --delete --exclude=.gitkeep --exclude=/cover-letter "$tmp/patches/" "$TOP/patches/"
+rsync -rlpc --delete --exclude=.gitkeep --exclude=/cover-letter --exclude=/bisected "$tmp/patches/" "$TOP/patches/"
 rsync -rlpc --delete --exclude=.gitkeep "$tmp/linux/" "$TOP/linux/"
 if [ "$(cd "$tree" && pwd -P)" = "$(cd "$own" 2>/dev/null && pwd -P)" ]; then
 	printf '%s %s\n' "$(series_sum "$TOP/patches" "$TOP/linux")" "$(g rev-parse HEAD)" >"$own/.git/series-record"
