@@ -9,8 +9,8 @@ usage "${1:-}" "usage: save.sh
 Writes base..HEAD of the tree back: files that Linux does not have go to linux/,
 in their final form; all other changes become patches/NNNN-subject.patch, and
 patches/series says which file of linux/ enters with which patch. Nothing is written
-unless the saved series gives the very same tree again. patches/cover-letter and patches/bisected are
-written by hand and stays.
+unless the saved series gives the very same tree again. patches/cover-letter, which is
+written by hand, and patches/bisected, by bisect.sh, stay.
 TREE=<git tree> saves another tree than build/linux; BASE=<revision> is its
 pristine commit (default: tag base, then base-<version>)."
 
