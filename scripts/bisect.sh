@@ -39,7 +39,7 @@ warnings() { grep -E 'warning:' "$1" | sed -E 's/:[0-9]+(:[0-9]+)?:/:/' | sort -
 try()
 {
 	git -C "$work" checkout -q --detach "$1" || return 1
-	"$TOP/scripts/kernel.sh" bisect "$work" "$kdir" bzImage
+	PARTIAL=1 "$TOP/scripts/kernel.sh" bisect "$work" "$kdir" bzImage
 }
 config=$(cat "$TOP/configs/base.config" "$TOP/configs/bisect.config" | sha256sum | cut -c 1-16)
 # key COMMIT: what was built, whatever its message says
