@@ -23,12 +23,11 @@ kdir=$dir/kernel
 record=$TOP/patches/bisected
 mkdir -p "$dir"
 touch "$dir/passed"
-known="$dir/passed $record"
+seen=$dir/passed recorded=$record
 case ${1:-} in
-'')	;;
---all)	known=$dir/passed.now
-	: >"$known" ;;
---record) ;;
+''|--record) ;;
+--all)	seen=$dir/passed.now recorded=/dev/null
+	: >"$seen" ;;
 *)	die "unknown option $1 (--help)" ;;
 esac
 g() { git -C "$tree" "$@"; }
@@ -39,13 +38,15 @@ warnings() { grep -E 'warning:' "$1" | sed -E 's/:[0-9]+(:[0-9]+)?:/:/' | sort -
 try()
 {
 	git -C "$work" checkout -q --detach "$1" || return 1
-	PARTIAL=1 "$TOP/scripts/kernel.sh" bisect "$work" "$kdir" bzImage
+	# The whole series has to take the configuration as it is written
+	partial=1
+	[ "$1" != "$(g rev-parse HEAD)" ] || partial=
+	PARTIAL=$partial "$TOP/scripts/kernel.sh" bisect "$work" "$kdir" bzImage
 }
 config=$(cat "$TOP/configs/base.config" "$TOP/configs/bisect.config" | sha256sum | cut -c 1-16)
 # key COMMIT: what was built, whatever its message says
 key() { printf '%s %s\n' "$(g rev-parse "$1^{tree}")" "$config"; }
-# shellcheck disable=SC2086
-passed() { cat $known 2>/dev/null | cut -d ' ' -f 1,2 | grep -qxF "$1"; }
+passed() { cat "$seen" "$recorded" 2>/dev/null | cut -d ' ' -f 1,2 | grep -qxF "$1"; }
 
 if [ "${1:-}" = --record ]; then
 	{
@@ -85,7 +86,7 @@ for c in $(g rev-parse base) $(g rev-list --reverse base..HEAD); do
 		step "bisect: boot" "$dir/boot.log" "$TOP/scripts/boot.sh" --run boot --timeout 300 --out "$dir/boot" \
 			"$kdir/arch/x86/boot/bzImage" "$kdir/initramfs.cpio.gz" ||
 			{ cat "$dir/boot.log" >&2; die "$n/$total $subject: does not boot"; }
-		echo "$k" >>"${known%% *}"
+		echo "$k" >>"$seen"
 	fi
 	say "ok $n/$total $subject"
 	n=$((n + 1))
