@@ -346,8 +346,9 @@ TEST(at_the_limit)
 	TH_LOG("%ld pages allocated in %d attempts", pages, attempts);
 	/* What the test itself needs, and others */
 	EXPECT_LT(pages, attempts / 4);
+	/* No more of anything; blocks of earlier tests may go back meanwhile */
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
-		EXPECT_EQ(read_vmstat(counters[i]), before[i])
+		EXPECT_LE(read_vmstat(counters[i]), before[i])
 			TH_LOG("%s", counters[i]);
 	}
 

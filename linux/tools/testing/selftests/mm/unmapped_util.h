@@ -553,10 +553,22 @@ static inline long set_sysctl(const char *name, long value)
 	return was;
 }
 
-/* With 0, nothing is unmapped but what is asked for. */
+/*
+ * With 0, nothing is unmapped but what is asked for, from when this returns:
+ * what a worker has begun for the pool as it was comes to its end first.
+ */
 static inline long set_pool_blocks(long blocks)
 {
-	return set_sysctl("no_direct_map_pool_blocks", blocks);
+	long old = set_sysctl("no_direct_map_pool_blocks", blocks);
+	long flips = -1, now;
+
+	for (int i = 0, same = 0; !blocks && old > 0 && i < 50 && same < 4; i++) {
+		now = read_vmstat("direct_map_flip_unmap");
+		same = now == flips ? same + 1 : 0;
+		flips = now;
+		sleep_ms(100);
+	}
+	return old;
 }
 
 /* NULL where secret memory can be unmapped blocks, or why it cannot. */
