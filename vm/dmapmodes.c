@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <jansson.h>
 #include <pty.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -243,7 +244,8 @@ static void test_options(void)
 		"dmapstat --nonsense", "dmapstat nonsense",  "dmapstat -m -j",
 		"dmapstat -w",	       "dmapstat -w 0",	     "dmapstat -w 1s",
 		"dmapstat -w 1 -1",    "dmapstat -w 1 2 3",  "dmapstat -m --color=red",
-		"dmapstat -w 1 -e",    "dmapstat --title x",
+		"dmapstat -w 1 -e",    "dmapstat --title x", "dmapstat -H -m",
+		"dmapstat -H -e",
 	};
 	int right = 0, nr = sizeof(wrong) / sizeof(*wrong);
 
@@ -436,6 +438,78 @@ static void test_secret(void)
 	munmap(p, SECRET_PAGES * 4096);
 }
 
+/* The line of a process in the list of holders: its numbers, in their order */
+static bool holder(pid_t pid, long v[5], char *kb_is)
+{
+	char kb[32], line[16];
+
+	for (char *p = out; p; p = strchr(p, '\n')) {
+		p += *p == '\n';
+		if (sscanf(p, "%15s %ld %ld %ld %31s %ld", line, &v[0], &v[1], &v[2], kb, &v[4]) != 6 ||
+		    atoi(line) != pid)
+			continue;
+		*kb_is = kb[0];
+		v[3] = atol(kb + (kb[0] == '>' ? 2 : 0));
+		return true;
+	}
+	return false;
+}
+
+/* Found by its descriptor, and when that is closed, by its mapping. */
+static void test_holders(void)
+{
+	const size_t size = 64 * 4096;
+	int fd = syscall(__NR_memfd_secret, O_CLOEXEC), go[2];
+	long v[5], other[5];
+	char kind, kind2;
+	volatile char *p;
+	pid_t pid;
+
+	if (fd < 0 || ftruncate(fd, size) || pipe(go)) {
+		test(false, "secret memory: %s", strerror(errno));
+		return;
+	}
+	as_root("dmapstat --holders");
+	test(!status && holder(getpid(), v, &kind) && v[0] == 1 && v[1] == 1 && !v[2] && !v[3],
+	     "a file with nothing in it");
+
+	/* The first half is the child's */
+	pid = fork();
+	if (!pid) {
+		char c;
+
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		for (size_t i = 0; i < size / 2; i += 4096)
+			p[i] = 1;
+		close(fd);
+		if (write(go[1], "x", 1) != 1 || read(go[0], &c, 0))
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	if (read(go[0], &kind, 1) != 1)
+		printf("# the child is gone\n");
+	as_root("dmapstat --holders");
+	test(!status && holder(getpid(), v, &kind) && v[1] == 1 && !v[2] && !v[4] &&
+		     v[3] == (long)size / 2048 &&
+		     holder(pid, other, &kind2) && !other[1] && other[2] == 1 &&
+		     other[4] == (long)size / 2048 && strstr(out, "2 processes, 1 file, "),
+	     "one has it open, the other mapped");
+
+	close(fd);
+	as_root("dmapstat --holders");
+	test(!status && !holder(getpid(), v, &kind) && holder(pid, v, &kind) && kind == '>' &&
+		     v[0] == 1 && !v[1] && v[2] == 1 && v[3] == (long)size / 2048 &&
+		     strstr(out, "1 process, 1 file, 128 kB"),
+	     "nobody has it open");
+	as_nobody("dmapstat --holders");
+	test(status == 3 && !holder(pid, v, &kind) && strstr(err, "root"), "not for everybody to see");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	as_root("dmapstat --holders");
+	test(!status && strstr(out, "0 processes, 0 files, 0 kB"), "and then nobody");
+}
+
 /* 8 TiB on two nodes, as another machine's files have it; one block of them unmapped */
 static void test_sample(void)
 {
@@ -481,6 +555,7 @@ int main(void)
 	test_map();
 	test_watch();
 	test_secret();
+	test_holders();
 	test_sample();
 	printf("1..%d\n", nr_tests);
 	return nr_failed != 0;

@@ -39,6 +39,9 @@
 #ifdef CONFIG_MERMAP
 #include <linux/mermap.h>
 #endif
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+#include <linux/unmapped.h>
+#endif
 
 #define MAX_ROUNDS	101
 #define MAX_PARTS	2
@@ -438,6 +441,10 @@ static const struct file_operations run_fops = {
 
 static int __init bench_init(void)
 {
+#ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+	/* Where the machine cannot, requests fail, and that is told then */
+	unmapped_enable();
+#endif
 	bench_wq = alloc_workqueue("bench_pages", WQ_PERCPU | WQ_CPU_INTENSIVE, 0);
 	if (!bench_wq)
 		return -ENOMEM;

@@ -21,6 +21,7 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
+#include <linux/uaccess.h>
 #include <linux/vmstat.h>
 
 #include <asm/mermap.h>
@@ -192,11 +193,13 @@ __mermap_get_many(struct page *page, unsigned int nr, pgprot_t prot)
  * @prot: PAGE_KERNEL or PAGE_KERNEL_RO
  *
  * The window is in current->mm, which mermap_mm_prepare() must have been called
- * for. Until mermap_put() the task stays on this CPU (migrate_disable()). It
- * may sleep and fault meanwhile, so a window may be used with copy_to_user();
- * but others of the same mm need slots as well, so not for long. Windows may be
- * nested, and closed in any order. virt_to_page() and __pa() do not work on the
- * address.
+ * for. Until mermap_put() the task stays on this CPU (migrate_disable()), and
+ * faults of user memory are not handled (pagefault_disable()): user space decides
+ * how long these take, and CPU hotplug waits for the task. What has to be copied
+ * from or to user memory, mermap_copy_to_iter() and mermap_copy_from_iter() do. The
+ * task may be preempted, or sleep, but others of the same mm need slots as well,
+ * so not for long. Windows may be nested, and closed in any order. virt_to_page()
+ * and __pa() do not work on the address.
  *
  * Context: task context with current->mm loaded, thus not in an interrupt nor
  * in a temporary mm. Does not sleep, takes no lock. IRQs, preemption: any.
@@ -214,15 +217,18 @@ struct mermap_window mermap_get(struct page *page, unsigned long size,
 	if (WARN_ON_ONCE(!in_task()) || unlikely(!nr))
 		return mermap_none;
 
-	/* The only way out with migration disabled is with a window. */
+	/* The only way out with these disabled is with a window. */
 	migrate_disable();
+	pagefault_disable();
 	/* Most windows show one page: for these, have the loops gone. */
 	if (likely(nr == 1))
 		w = __mermap_get(page, 1, prot);
 	else
 		w = __mermap_get_many(page, nr, prot);
-	if (unlikely(!w.val))
+	if (unlikely(!w.val)) {
+		pagefault_enable();
 		migrate_enable();
+	}
 	return w;
 }
 EXPORT_SYMBOL_GPL(mermap_get);
@@ -250,6 +256,7 @@ struct mermap_window mermap_get_reserved(struct page *page, pgprot_t prot)
 		return mermap_none;
 
 	preempt_disable();
+	pagefault_disable();
 	mermap = READ_ONCE(mm->mermap);
 	if (WARN_ON_ONCE(!mermap))
 		goto none;
@@ -262,6 +269,7 @@ struct mermap_window mermap_get_reserved(struct page *page, pgprot_t prot)
 	return mermap_open(mc, MERMAP_RESERVED_SLOT, page, 1, prot,
 			   MERMAP_RESERVED);
 none:
+	pagefault_enable();
 	preempt_enable();
 	return mermap_none;
 }
@@ -310,6 +318,7 @@ void mermap_put(struct mermap_window w)
 	else
 		__mermap_put_many(addr, nr);
 
+	pagefault_enable();
 	if (w.val & MERMAP_RESERVED)
 		preempt_enable();
 	else

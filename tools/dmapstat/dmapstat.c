@@ -41,6 +41,7 @@ static void usage(void)
 	       "       dmapstat -w SEC [COUNT]\n"
 	       "       dmapstat --json [--entries]\n"
 	       "       dmapstat --svg FILE [--title TEXT] [--entries]\n"
+	       "       dmapstat --holders\n"
 	       "\n"
 	       "What the kernel's direct map looks like: a summary, or\n"
 	       "\n"
@@ -49,6 +50,7 @@ static void usage(void)
 	       "                   the first line has those since boot\n"
 	       "  -j, --json       all of it, for programs\n"
 	       "  -s, --svg FILE   the map as a picture; - is standard output\n"
+	       "  -H, --holders    which processes hold secret memory, and how much (root: of all)\n"
 	       "\n"
 	       "  -e, --entries    look at the page tables too (root, debugfs): also shows what is\n"
 	       "                   mapped in 4 KiB pieces or not mapped on kernels without\n"
@@ -390,6 +392,14 @@ static int watch(double seconds, unsigned long count)
 	return ALL_SHOWN;
 }
 
+static int holders(void)
+{
+	struct sample s;
+
+	read_sample(&s);
+	return show_holders(&s) ? ALL_SHOWN : PART_SHOWN;
+}
+
 static bool wants_colour(const char *when)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -410,6 +420,7 @@ int main(int argc, char **argv)
 		{ "watch", required_argument, NULL, 'w' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "svg", required_argument, NULL, 's' },
+		{ "holders", no_argument, NULL, 'H' },
 		{ "entries", no_argument, NULL, 'e' },
 		{ "title", required_argument, NULL, 't' },
 		{ "color", required_argument, NULL, 'c' },
@@ -425,11 +436,11 @@ int main(int argc, char **argv)
 	int how = 0, c, status;
 	char *end;
 
-	while ((c = getopt_long(argc, argv, "mw:js:et:hV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "mw:js:Het:hV", long_options, NULL)) != -1) {
 		switch (c) {
-		case 'm': case 'w': case 'j': case 's':
+		case 'm': case 'w': case 'j': case 's': case 'H':
 			if (how)
-				die(USAGE, "only one of --map, --watch, --json and --svg (--help)");
+				die(USAGE, "only one of --map, --watch, --json, --svg and --holders (--help)");
 			how = c;
 			if (c == 's')
 				file = optarg;
@@ -472,6 +483,8 @@ int main(int argc, char **argv)
 		die(USAGE, "what is '%s'? (--help)", argv[optind]);
 	if (o.entries && how == 'w')
 		die(USAGE, "--entries does not go with --watch: it takes too long");
+	if (o.entries && how == 'H')
+		die(USAGE, "--entries has nothing to do with --holders");
 	if (o.title && how != 's')
 		die(USAGE, "--title is for --svg");
 	if (colour && how != 'm')
@@ -482,6 +495,8 @@ int main(int argc, char **argv)
 		status = show_summary(&o);
 	else if (how == 'w')
 		status = watch(seconds, count);
+	else if (how == 'H')
+		status = holders();
 	else
 		status = show_map_as(how, file, &o);
 	/* A full disk, say. A pipe that was closed has ended this already. */

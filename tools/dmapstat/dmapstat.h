@@ -143,6 +143,9 @@ void show_map(const struct sample *s, const struct memory *m, const struct optio
 void show_svg(FILE *f, const struct sample *s, const struct memory *m, const struct options *o);
 const char *size_text(uint64_t bytes);
 
+/* holders.c */
+bool show_holders(const struct sample *s);
+
 /* json.c */
 void show_json(const struct sample *s, const struct memory *m, const struct options *o);
 

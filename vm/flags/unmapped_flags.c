@@ -125,8 +125,10 @@ DEFINE_SHOW_ATTRIBUTE(stats);
 
 static int __init flags_init(void)
 {
-	if (!unmapped_available())
-		return -EOPNOTSUPP;
+	int err = unmapped_enable();
+
+	if (err)
+		return err;
 
 	flags_dir = debugfs_create_dir("unmapped_flags", NULL);
 	debugfs_create_file("try", 0200, flags_dir, NULL, &try_fops);

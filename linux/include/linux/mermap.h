@@ -12,6 +12,8 @@
 #include <linux/page-flags.h>
 #include <linux/pgtable.h>
 
+struct iov_iter;
+
 /*
  * Every CPU has this many pages of address space in each prepared mm. Slot 0
  * is the reserve. The entries of two CPUs never share a cache line.
@@ -117,6 +119,11 @@ struct mermap_window mermap_get(struct page *page, unsigned long size,
 				pgprot_t prot);
 struct mermap_window mermap_get_reserved(struct page *page, pgprot_t prot);
 void mermap_put(struct mermap_window w);
+
+ssize_t mermap_copy_to_iter(struct page *page, size_t offset, size_t bytes,
+			    struct iov_iter *iter);
+ssize_t mermap_copy_from_iter(struct page *page, size_t offset, size_t bytes,
+			      struct iov_iter *iter);
 
 static inline void __mermap_class_put(struct mermap_window w)
 {

@@ -6,12 +6,19 @@
  * See Documentation/mm/unmapped.rst.
  */
 
+#include <linux/errno.h>
 #include <linux/mmzone.h>
 
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
+int unmapped_enable(void);
 bool unmapped_available(void);
 bool unmapped_blocks_exist(void);
 #else
+static inline int unmapped_enable(void)
+{
+	return -EOPNOTSUPP;
+}
+
 static inline bool unmapped_available(void)
 {
 	return false;

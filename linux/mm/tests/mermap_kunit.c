@@ -17,6 +17,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/uio.h>
 #include <linux/vmstat.h>
 
 #include <asm/mm_local.h>
@@ -521,23 +522,93 @@ static void sleep_test(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, addr[0], PATTERN);
 }
 
-/* And it may take a page fault. */
-static void copy_to_user_test(struct kunit *test)
+static unsigned long user_pages(struct kunit *test, unsigned long size)
 {
-	struct page *page = test_pages(test);
 	unsigned long user;
-	char c;
 
-	user = kunit_vm_mmap(test, NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+	user = kunit_vm_mmap(test, NULL, 0, size, PROT_READ | PROT_WRITE,
 			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_OR_NULL((void *)user));
+	return user;
+}
 
-	CLASS(mermap, w)(page, PAGE_SIZE, PAGE_KERNEL_RO);
-	KUNIT_ASSERT_NOT_NULL(test, mermap_addr(w));
-	KUNIT_EXPECT_EQ(test, copy_to_user((void __user *)user, mermap_addr(w),
-					   PAGE_SIZE), 0);
-	KUNIT_EXPECT_EQ(test, get_user(c, (char __user *)user + PAGE_SIZE - 1), 0);
-	KUNIT_EXPECT_EQ(test, c, PATTERN);
+/* User space does not get to say how long a window is open. */
+static void no_user_fault_test(struct kunit *test)
+{
+	char __user *user = (char __user *)user_pages(test, PAGE_SIZE);
+	struct page *page = test_pages(test);
+	struct mermap_window w;
+
+	for (int reserved = 0; reserved < 2; reserved++) {
+		w = reserved ? mermap_get_reserved(page, PAGE_KERNEL_RO) :
+			       mermap_get(page, PAGE_SIZE, PAGE_KERNEL_RO);
+		KUNIT_EXPECT_NOT_NULL(test, mermap_addr(w));
+		if (!mermap_addr(w))
+			continue;
+		KUNIT_EXPECT_EQ(test, copy_to_user(user, mermap_addr(w), PAGE_SIZE), PAGE_SIZE);
+		mermap_put(w);
+	}
+	/* What does not open changes nothing */
+	KUNIT_EXPECT_NULL(test, open_at(page, 0));
+	KUNIT_EXPECT_NULL(test, open_at(page, MERMAP_MAX_SIZE + 1));
+	KUNIT_EXPECT_FALSE(test, pagefault_disabled());
+
+	KUNIT_EXPECT_EQ(test, put_user(1, user), 0);
+}
+
+/* All sizes and offsets that matter, to user memory that is not there, and back. */
+static void copy_iter_test(struct kunit *test)
+{
+	static const struct { size_t offset, len; } parts[] = {
+		{ 0, 1 }, { 0, PAGE_SIZE }, { 5, PAGE_SIZE }, { PAGE_SIZE - 1, 2 },
+		{ 100, MERMAP_MAX_SIZE - 200 }, { 0, MERMAP_MAX_SIZE },
+	};
+	struct page *page = test_pages(test);
+	char *mem = page_address(page);
+	struct iov_iter iter;
+
+	for (int i = 0; i < ARRAY_SIZE(parts); i++) {
+		size_t offset = parts[i].offset, len = parts[i].len;
+		char __user *user = (char __user *)user_pages(test, MERMAP_MAX_SIZE) + 3 * i;
+		char first, last;
+
+		len = min(len, MERMAP_MAX_SIZE - 3 * i);
+		for (int j = 0; j < MERMAP_MAX_PAGES; j++)
+			memset(mem + j * PAGE_SIZE, PATTERN + j, PAGE_SIZE);
+		iov_iter_ubuf(&iter, ITER_DEST, user, len);
+		KUNIT_EXPECT_EQ(test, mermap_copy_to_iter(page, offset, 2 * len, &iter), len);
+		KUNIT_EXPECT_EQ(test, iov_iter_count(&iter), 0);
+		KUNIT_EXPECT_EQ(test, get_user(first, user), 0);
+		KUNIT_EXPECT_EQ(test, get_user(last, user + len - 1), 0);
+		KUNIT_EXPECT_EQ(test, first, mem[offset]);
+		KUNIT_EXPECT_EQ(test, last, mem[offset + len - 1]);
+
+		memset(mem, 0, MERMAP_MAX_SIZE);
+		iov_iter_ubuf(&iter, ITER_SOURCE, user, len);
+		KUNIT_EXPECT_EQ(test, mermap_copy_from_iter(page, offset, len, &iter), len);
+		KUNIT_EXPECT_EQ(test, mem[offset], first);
+		KUNIT_EXPECT_EQ(test, mem[offset + len - 1], last);
+		KUNIT_EXPECT_NULL(test, memchr_inv(mem, 0, offset));
+		KUNIT_EXPECT_NULL(test, memchr_inv(mem + offset + len, 0,
+						   MERMAP_MAX_SIZE - offset - len));
+	}
+}
+
+/* Up to where there is user memory, and no further. */
+static void copy_iter_short_test(struct kunit *test)
+{
+	char __user *user = (char __user *)user_pages(test, 3 * PAGE_SIZE);
+	struct page *page = test_pages(test);
+	struct iov_iter iter;
+
+	KUNIT_ASSERT_EQ(test, vm_munmap((unsigned long)user + PAGE_SIZE, PAGE_SIZE), 0);
+	iov_iter_ubuf(&iter, ITER_DEST, user + 10, 2 * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, mermap_copy_to_iter(page, 0, 2 * PAGE_SIZE, &iter),
+			PAGE_SIZE - 10);
+	KUNIT_EXPECT_EQ(test, mermap_copy_to_iter(page, 0, PAGE_SIZE, &iter), -EFAULT);
+	iov_iter_ubuf(&iter, ITER_SOURCE, user + PAGE_SIZE, PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, mermap_copy_from_iter(page, 0, PAGE_SIZE, &iter), -EFAULT);
+	KUNIT_EXPECT_EQ(test, free_slots(page), NR_ORDINARY);
 }
 
 /*
@@ -848,7 +919,9 @@ static struct kunit_case mermap_test_cases[] = {
 	KUNIT_CASE(atomic_test),
 	KUNIT_CASE(each_cpu_test),
 	KUNIT_CASE(sleep_test),
-	KUNIT_CASE(copy_to_user_test),
+	KUNIT_CASE(no_user_fault_test),
+	KUNIT_CASE(copy_iter_test),
+	KUNIT_CASE(copy_iter_short_test),
 	KUNIT_CASE(other_mm_test),
 	KUNIT_CASE(taint_test),
 	KUNIT_CASE(flush_test),

@@ -31,20 +31,52 @@
 struct workqueue_struct *unmapped_wq __ro_after_init;
 
 /* Can this machine take pages out of the direct map? */
-static bool unmapped_ready __ro_after_init;
+static bool unmapped_supported __ro_after_init;
+/* ... and has anybody wanted it to? For good: there may be such pages since. */
+static bool unmapped_enabled __read_mostly;
 
 /**
- * unmapped_available() - can requests with ALLOC_UNMAPPED succeed here?
+ * unmapped_available() - can requests with ALLOC_UNMAPPED succeed?
  *
  * Context: any.
- * Return: false if this machine cannot take blocks out of the direct map. The
- * answer does not change once user space runs.
+ * Return: true after the first unmapped_enable() that returned 0.
  */
 bool unmapped_available(void)
 {
-	return unmapped_ready;
+	/* Pairs with unmapped_enable(): what it takes is there */
+	return smp_load_acquire(&unmapped_enabled);
 }
 EXPORT_SYMBOL_GPL(unmapped_available);
+
+/**
+ * unmapped_enable() - make ready for requests with ALLOC_UNMAPPED
+ *
+ * For whoever is going to have such memory, before the first request. A machine on
+ * which nobody does pays for nothing. It may be called any number of times, and
+ * is never undone.
+ *
+ * Context: task, may sleep, takes cpu_hotplug_lock: no lock held that is taken
+ * under that, as mmap_lock is.
+ * Return: 0, -EOPNOTSUPP if this machine cannot take blocks out of the direct
+ * map, which does not change once user space runs, or -ENOMEM.
+ */
+int unmapped_enable(void)
+{
+	int err;
+
+	if (unmapped_available())
+		return 0;
+	if (!unmapped_supported)
+		return -EOPNOTSUPP;
+
+	err = unmapped_zero_prepare();
+	if (err)
+		return err;
+
+	smp_store_release(&unmapped_enabled, true);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(unmapped_enable);
 
 /**
  * unmapped_blocks_exist() - is any memory absent from the direct map now?
@@ -72,7 +104,7 @@ static int __init unmapped_init(void)
 		return 0;
 	}
 
-	if (!unmapped_zero_ready()) {
+	if (!unmapped_zero_supported()) {
 		pr_info("off: no windows to erase pages through\n");
 		return 0;
 	}
@@ -81,7 +113,7 @@ static int __init unmapped_init(void)
 	if (!unmapped_wq || unmapped_pool_init() || unmapped_pcp_init_hotplug())
 		return -ENOMEM;
 
-	unmapped_ready = true;
+	unmapped_supported = true;
 	return 0;
 }
 subsys_initcall(unmapped_init);

@@ -171,7 +171,8 @@ void unmapped_account_blocks(struct unmapped_pool *pool, long nr_pages);
 /* So many pages are zeroed with IRQs off at a time. */
 #define UNMAPPED_ZERO_BATCH	8U
 
-bool unmapped_zero_ready(void);
+bool unmapped_zero_supported(void);
+int unmapped_zero_prepare(void);
 bool unmapped_zero_pages(struct page *page, unsigned int nr);
 bool unmapped_zero_batch(struct page *const *pages, unsigned int nr);
 

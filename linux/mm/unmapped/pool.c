@@ -433,10 +433,18 @@ static int unmapped_pool_sysctl(const struct ctl_table *table, int write,
 	int err = proc_douintvec(table, write, buffer, lenp, ppos);
 	struct zone *zone;
 
-	if (err || !write || !unmapped_available())
+	if (err || !write)
 		return err;
 
 	WRITE_ONCE(unmapped_pool_fixed, true);
+	if (READ_ONCE(sysctl_unmapped_pool_blocks)) {
+		err = unmapped_enable();
+		if (err && err != -EOPNOTSUPP)
+			return err;
+	}
+	if (!unmapped_available())
+		return 0;
+
 	for_each_populated_zone(zone) {
 		for (int i = 0; zone->unmapped_pools && i < NR_FREETYPE_PROPERTIES; i++)
 			mod_delayed_work(unmapped_pool_wq, &zone->unmapped_pools[i].work, 0);

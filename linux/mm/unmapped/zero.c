@@ -6,20 +6,26 @@
  * is dying and has no mm any more, in softirq, in a hard interrupt, under a
  * lock. So the window through which it is zeroed cannot be in current->mm.
  * Each CPU has a private mm instead, with UNMAPPED_ZERO_BATCH windows in its
- * mm-local region, all page tables of which are allocated beforehand. It is
- * switched to with IRQs off for one batch.
+ * mm-local region, all page tables of which are allocated beforehand: when
+ * somebody first wants such pages, and for a CPU that comes online later, before
+ * it does. It is switched to with IRQs off for one batch.
  *
  * No user code ever runs in these mms, and no two CPUs share one. The windows
  * are closed before the mm is left, so there is never a translation that
  * anybody else could use, and no other CPU need be told of anything.
  */
 #include <linux/cpuhotplug.h>
-#include <linux/init.h>
 #include <linux/irqflags.h>
+#include <linux/maple_tree.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/mmap_lock.h>
 #include <linux/mmu_context.h>
+#include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/pgalloc.h>
 #include <linux/sched/mm.h>
+#include <linux/slab.h>
 
 #include <asm/mermap.h>
 #include <asm/mm_local.h>
@@ -37,19 +43,16 @@ struct unmapped_zero_cpu {
 };
 
 static DEFINE_PER_CPU(struct unmapped_zero_cpu, unmapped_zero_cpu);
-static bool unmapped_zero_initialised __ro_after_init;
 
 /**
- * unmapped_zero_ready() - can this machine zero unmapped pages?
+ * unmapped_zero_supported() - can this machine zero unmapped pages?
  *
  * Context: any.
- * Return: true once every CPU that is online, or will be, can. Before
- * early_initcall(), or if memory was short then, or where there is no mm-local
- * region: false.
+ * Return: false where there is no mm-local region.
  */
-bool unmapped_zero_ready(void)
+bool unmapped_zero_supported(void)
 {
-	return unmapped_zero_initialised;
+	return mm_local_supported();
 }
 
 /*
@@ -98,7 +101,7 @@ static __always_inline bool zero_some(struct page *const *pages,
  * Context: any. Does not sleep, takes no lock.
  * Return: true if all pages are zero. False if nothing was done, as it cannot
  * be done here: in NMI, while a temporary mm is in use (text poking, EFI calls),
- * or unless unmapped_zero_ready().
+ * or before unmapped_zero_prepare().
  */
 bool unmapped_zero_pages(struct page *page, unsigned int nr)
 {
@@ -138,39 +141,107 @@ bool unmapped_zero_batch(struct page *const *pages, unsigned int nr)
 	return true;
 }
 
+static void private_mm_free(struct mm_struct *mm)
+{
+	/* The tables of the mm-local region go with the PGD */
+	pgd_free(mm, mm->pgd);
+	destroy_context(mm);
+	kfree(mm);
+}
+
+/*
+ * As efi_mm, it is what page tables need to be loaded, and no more: no task ever
+ * has it, so nothing is counted in it on each CPU, and nobody owns it.
+ */
+static struct mm_struct *private_mm_alloc(int node)
+{
+	struct mm_struct *mm;
+
+	mm = kzalloc_node(struct_size(mm, flexible_array, cpumask_size()),
+			  GFP_KERNEL, node);
+	if (!mm)
+		return NULL;
+
+	mt_init_flags(&mm->mm_mt, MM_MT_FLAGS);
+	mt_set_external_lock(&mm->mm_mt, &mm->mmap_lock);
+	atomic_set(&mm->mm_users, 1);
+	atomic_set(&mm->mm_count, 1);
+	seqcount_init(&mm->write_protect_seq);
+	init_rwsem(&mm->mmap_lock);
+	mm_lock_seqcount_init(mm);
+	spin_lock_init(&mm->page_table_lock);
+	INIT_LIST_HEAD(&mm->mmlist);
+	mm_init_cpumask(mm);
+
+	mm->pgd = pgd_alloc(mm);
+	if (!mm->pgd)
+		goto err_free;
+	if (init_new_context(NULL, mm))
+		goto err_free_pgd;
+	mm_local_init_private_mm(mm);
+	return mm;
+
+err_free_pgd:
+	pgd_free(mm, mm->pgd);
+err_free:
+	kfree(mm);
+	return NULL;
+}
+
 static int unmapped_zero_prepare_cpu(unsigned int cpu)
 {
 	struct unmapped_zero_cpu *z = per_cpu_ptr(&unmapped_zero_cpu, cpu);
 	unsigned long base = mm_local_base();
+	struct mem_cgroup *old_memcg;
 	struct mm_struct *mm;
-	int err;
+	int err = -ENOMEM;
 
 	/* Kept while a CPU is offline: it may free pages until its last step. */
 	if (z->mm)
 		return 0;
 
-	mm = mm_alloc();
-	if (!mm)
-		return -ENOMEM;
-	err = mm_local_populate(mm, base,
-				base + UNMAPPED_ZERO_BATCH * PAGE_SIZE);
+	/* Whoever has the CPU brought online is not who needs them */
+	old_memcg = set_active_memcg(root_mem_cgroup);
+	mm = private_mm_alloc(cpu_to_node(cpu));
+	if (mm)
+		err = mm_local_populate(mm, base,
+					base + UNMAPPED_ZERO_BATCH * PAGE_SIZE);
+	set_active_memcg(old_memcg);
 	if (err) {
-		mmput(mm);
+		if (mm)
+			private_mm_free(mm);
 		return err;
 	}
 
-	mm_local_init_private_mm(mm);
 	z->pte = mm_local_pte(mm, base);
-	/* On the boot CPU, an interrupt may come in between. */
+	/* On this CPU, an interrupt may come in between. */
 	smp_store_release(&z->mm, mm);
 	return 0;
 }
 
-static int __init unmapped_zero_init(void)
+/**
+ * unmapped_zero_prepare() - have unmapped pages zeroed by every CPU
+ *
+ * Makes the private mms of all that are online; each of the others will have
+ * one before it comes online, or does not come. May be called again, after a
+ * failure and after a success, and races with itself.
+ *
+ * Context: task, may sleep, takes cpu_hotplug_lock: no lock held that is taken
+ * under that, as mmap_lock is.
+ * Return: 0, -EOPNOTSUPP unless unmapped_zero_supported(), -ENOMEM, or what
+ * else CPU hotplug says.
+ */
+int unmapped_zero_prepare(void)
 {
+	static DEFINE_MUTEX(lock);
+	static bool prepared;
 	int err;
 
-	if (!mm_local_supported())
+	if (!unmapped_zero_supported())
+		return -EOPNOTSUPP;
+
+	guard(mutex)(&lock);
+	if (prepared)
 		return 0;
 
 	err = cpuhp_setup_state(CPUHP_BP_PREPARE_DYN, "mm/unmapped_zero:prepare",
@@ -178,7 +249,6 @@ static int __init unmapped_zero_init(void)
 	if (err < 0)
 		return err;
 
-	unmapped_zero_initialised = true;
+	prepared = true;
 	return 0;
 }
-early_initcall(unmapped_zero_init);

@@ -78,6 +78,7 @@
  * were split into is there again.
  */
 #include <linux/direct_map.h>
+#include <linux/efi.h>
 #include <linux/error-injection.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -86,6 +87,7 @@
 #include <linux/pgtable.h>
 #include <linux/spinlock.h>
 
+#include <asm/efi.h>
 #include <asm/sections.h>
 #include <asm/tlbflush.h>
 
@@ -137,6 +139,16 @@ static bool block_has_alias(const struct page *block)
 	return start <= image_end && start + PMD_SIZE > image_start;
 }
 
+/* Calls of 32-bit firmware run in page tables with another map of all memory. */
+static bool firmware_has_alias(void)
+{
+#ifdef CONFIG_EFI_MIXED
+	return efi_enabled(EFI_RUNTIME_SERVICES) && efi_is_mixed();
+#else
+	return false;
+#endif
+}
+
 /**
  * arch_direct_map_can_flip - can this machine take pageblocks out of the direct map?
  *
@@ -151,7 +163,7 @@ bool arch_direct_map_can_flip(void)
 	 * every change of a page table.
 	 */
 	return boot_cpu_has(X86_FEATURE_PSE) && !debug_pagealloc_enabled() &&
-	       !cpu_feature_enabled(X86_FEATURE_XENPV) &&
+	       !cpu_feature_enabled(X86_FEATURE_XENPV) && !firmware_has_alias() &&
 	       pageblock_order == PMD_ORDER;
 }
 
@@ -324,21 +336,18 @@ void arch_direct_map_block_remap(const struct page *block)
  * @block: first page of the lowest pageblock
  * @nr_blocks: how many pageblocks from there on the flush must cover
  *
- * One shootdown, whatever @nr_blocks is: a whole block is more than the number
- * of pages that are flushed singly, so that every CPU drops all it has for
- * kernel addresses. Blocks that are not neighbours can share a flush: pass the
- * span from the lowest to the highest. Translations of vmap areas that were
- * freed lazily go with it.
+ * One shootdown, whatever @nr_blocks is: every CPU drops all it has. That is
+ * cheaper than a page at a time, and translations of vmap areas that were freed
+ * lazily, which may be of pages of the block, go with it. Blocks that are not
+ * neighbours can share a flush: pass the span from the lowest to the highest.
  *
  * Context: Interrupts on; does not sleep. No lock that is taken with interrupts
  *          off.
  */
 void arch_direct_map_flush(const struct page *block, unsigned int nr_blocks)
 {
-	unsigned long start = block_addr(block);
-
 	lockdep_assert_irqs_enabled();
-	flush_tlb_kernel_range(start, start + nr_blocks * PMD_SIZE);
+	flush_tlb_all();
 }
 
 /**

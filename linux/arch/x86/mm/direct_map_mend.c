@@ -12,6 +12,7 @@
  * grace period of RCU tasks, when every task has given up its CPU since, and
  * every CPU has had interrupts on.
  */
+#include <linux/container_of.h>
 #include <linux/direct_map.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
@@ -24,7 +25,7 @@
 
 /*
  * Is it worth while to lock everybody out? The tables looked at can't go away:
- * memory hotplug is locked out, and only arch_direct_map_mend() frees others.
+ * memory hotplug is locked out, and direct_map_free_table() waits for us.
  */
 static bool direct_map_gib_whole(unsigned long addr)
 {
@@ -46,15 +47,33 @@ static bool direct_map_gib_whole(unsigned long addr)
 	return pmd_leaf(first);
 }
 
+static void direct_map_free_table_rcu(struct rcu_head *head)
+{
+	pagetable_dtor_free(container_of(head, struct ptdesc, pt_rcu_head));
+}
+
+/**
+ * direct_map_free_table - free a page table that has left the direct map
+ * @table: the page table; all CPUs have been flushed since
+ *
+ * Whoever walks it without a lock has given up the CPU before it is free.
+ *
+ * Context: Any. Does not wait for that.
+ */
+void direct_map_free_table(struct ptdesc *table)
+{
+	call_rcu_tasks(&table->pt_rcu_head, direct_map_free_table_rcu);
+}
+
 /**
  * arch_direct_map_mend - make one 1 GiB entry out of 2 MiB entries again
  * @start_pfn: where to begin to look
  * @end_pfn: where to stop
  *
- * Costs one shootdown, and the time until no other CPU can be in the page table
- * that becomes free.
+ * Costs one shootdown. The page table is free when no other CPU can be in it any
+ * more: nobody waits for that.
  *
- * Context: Process context, without memory hotplug's lock. Sleeps long.
+ * Context: Process context, without memory hotplug's lock. May sleep.
  * Return: true if an entry was mended; there may be more.
  */
 bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
@@ -81,8 +100,6 @@ bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
 	if (!table)
 		return false;
 
-	/* Whoever walks it without a lock has given up the CPU after this */
-	synchronize_rcu_tasks();
-	pagetable_dtor_free(table);
+	direct_map_free_table(table);
 	return true;
 }

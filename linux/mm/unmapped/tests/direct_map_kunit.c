@@ -12,6 +12,8 @@
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
 #include <linux/set_memory.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
@@ -146,6 +148,21 @@ static unsigned long event(enum vm_event_item item)
 
 	all_vm_events(events);
 	return events[item];
+}
+
+/* DirectMap4k of /proc/meminfo, in kB */
+static unsigned long small_kb(struct kunit *test)
+{
+	char buf[512] = "", *line;
+	struct seq_file m = { .buf = buf, .size = sizeof(buf) - 1 };
+	unsigned long kb = 0;
+
+	arch_report_meminfo(&m);
+	line = strstr(buf, "DirectMap4k:");
+	KUNIT_EXPECT_NOT_NULL(test, line);
+	if (line)
+		KUNIT_EXPECT_EQ(test, sscanf(line, "DirectMap4k: %lu", &kb), 1);
+	return kb;
 }
 
 static void round_trip(struct kunit *test)
@@ -621,6 +638,7 @@ static void races_on_one_block(struct kunit *test)
 	struct page *block = alloc_prepared(test);
 	unsigned int i, level;
 	u64 before = entry_of(addr_of(block), &level);
+	unsigned long small = small_kb(test);
 
 	KUNIT_ASSERT_EQ(test, kunit_add_action(test, remap_if_unmapped, block), 0);
 	for (i = 0; i < ARRAY_SIZE(w); i++)
@@ -636,6 +654,8 @@ static void races_on_one_block(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, make_whole(block), 0);
 	KUNIT_EXPECT_EQ(test, entry_of(addr_of(block), &level), before);
 	KUNIT_EXPECT_EQ(test, can_read_block(block), 4);
+	/* All that was split is whole again, whoever split it */
+	KUNIT_EXPECT_EQ(test, small_kb(test), small);
 }
 
 static int prepare_once(struct worker *w)

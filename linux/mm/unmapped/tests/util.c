@@ -48,6 +48,11 @@ void ut_worker(bool on)
 
 int ut_suite_init(struct kunit_suite *suite)
 {
+	int err = unmapped_enable();
+
+	if (err && err != -EOPNOTSUPP)
+		return err;
+
 	pool_blocks = sysctl_unmapped_pool_blocks;
 	WRITE_ONCE(sysctl_unmapped_pool_blocks, 0);
 	ut_worker(false);
@@ -184,33 +189,38 @@ bool ut_readable(const struct page *page)
 	return !copy_from_kernel_nofault(&word, page_address(page), sizeof(word));
 }
 
+/* All of an unmapped page, mapped once more; NULL and a failure where it is not. */
+static void *ut_map(struct kunit *test, struct page *page, unsigned int order)
+{
+	struct page **pages = kvmalloc_array(1U << order, sizeof(*pages), GFP_KERNEL);
+	void *mem = NULL;
+
+	for (unsigned int i = 0; pages && i < 1U << order; i++)
+		pages[i] = page + i;
+	if (pages)
+		mem = vmap(pages, 1U << order, VM_MAP, PAGE_KERNEL);
+	kvfree(pages);
+	KUNIT_EXPECT_NOT_NULL(test, mem);
+	return mem;
+}
+
 /* Write a pattern to all of an unmapped page, through a mapping of our own. */
 void ut_fill(struct kunit *test, struct page *page, unsigned int order)
 {
-	for (unsigned int i = 0; i < 1U << order; i++) {
-		struct page *p = page + i;
-		u64 *mem = vmap(&p, 1, VM_MAP, PAGE_KERNEL);
+	u64 *mem = ut_map(test, page, order);
 
-		KUNIT_ASSERT_NOT_NULL(test, mem);
-		memset64(mem, PATTERN, PAGE_SIZE / sizeof(*mem));
-		vunmap(mem);
-	}
+	if (mem)
+		memset64(mem, PATTERN, (PAGE_SIZE << order) / sizeof(*mem));
+	vunmap(mem);
 }
 
 bool ut_is_zero(struct kunit *test, struct page *page, unsigned int order)
 {
-	for (unsigned int i = 0; i < 1U << order; i++) {
-		struct page *p = page + i;
-		void *mem = vmap(&p, 1, VM_MAP, PAGE_KERNEL);
-		bool zero;
+	u64 *mem = ut_map(test, page, order);
+	bool zero = mem && !memchr_inv(mem, 0, PAGE_SIZE << order);
 
-		KUNIT_ASSERT_NOT_NULL(test, mem);
-		zero = !memchr_inv(mem, 0, PAGE_SIZE);
-		vunmap(mem);
-		if (!zero)
-			return false;
-	}
-	return true;
+	vunmap(mem);
+	return zero;
 }
 
 void ut_settle(void)

@@ -72,7 +72,7 @@ static int unmapped_zero_test_init(struct kunit *test)
 {
 	if (!mm_local_supported())
 		kunit_skip(test, "no mm-local region on this machine");
-	return unmapped_zero_ready() ? 0 : -EINVAL;
+	return unmapped_zero_prepare();
 }
 
 /*

@@ -325,6 +325,73 @@ static int churn(const int *stop, long *rounds)
 	return 0;
 }
 
+#define GROUP "/sys/fs/cgroup/unmapped_hotplug"
+
+/* Have a CPU brought online by a task of a memory cgroup: what is it charged? */
+static long online_in_group(const char *cpu)
+{
+	const long refresh = 5000;	/* ms: what is little is told every two seconds */
+	long before;
+
+	if (write_file(GROUP "/cgroup.procs", "0"))
+		_exit(1);
+	field(GROUP "/memory.stat", "pagetables");
+	sleep_ms(refresh);
+	before = field(GROUP "/memory.stat", "pagetables");
+	if (before < 0 || write_file(cpu, "1"))
+		_exit(2);
+	sleep_ms(refresh);
+	return field(GROUP "/memory.stat", "pagetables") - before;
+}
+
+/*
+ * What a CPU needs to erase pages is made before it is first online, and is not the
+ * business of whoever asks for that.
+ */
+TEST_F_TIMEOUT(hotplug, cpu_first_online, 120)
+{
+	char path[128];
+	int cpu, status, nr = sysconf(_SC_NPROCESSORS_CONF);
+	pid_t pid;
+
+	for (cpu = 1; cpu < nr; cpu++) {
+		cpu_path(path, sizeof(path), cpu);
+		if (file_says(path, "0"))
+			break;
+	}
+	if (cpu >= nr)
+		SKIP(return, "all CPUs have been online: needs maxcpus=");
+	write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (mkdir(GROUP, 0755) && errno != EEXIST)
+		SKIP(return, "no memory cgroups");
+	if (field(GROUP "/memory.stat", "pagetables") < 0) {
+		rmdir(GROUP);
+		SKIP(return, "no memory cgroups");
+	}
+
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid)
+		_exit(online_in_group(path) < 8192 ? 0 : 3);
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(WEXITSTATUS(status), 0);
+	rmdir(GROUP);
+
+	/* And it does erase them */
+	pin(cpu);
+	for (int round = 0; round < 3; round++) {
+		void *mem = secret_map(BLOCK_SIZE);
+
+		ASSERT_NE(mem, MAP_FAILED);
+		EXPECT_TRUE(all_zero(mem, BLOCK_SIZE));
+		fill(mem, BLOCK_SIZE, PATTERN);
+		munmap(mem, BLOCK_SIZE);
+	}
+	pin(0);
+	CHECK_STATE(self);
+}
+
 /* Pages are erased through windows that each CPU has for itself. */
 TEST_F_TIMEOUT(hotplug, cpu, 300)
 {
