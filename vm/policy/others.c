@@ -143,7 +143,7 @@ int mode_drain(int argc, char **argv)
 }
 
 #define STEAL_SECRET	(300 * MiB)
-#define PIPES		2000
+#define PIPES		6000
 #define PIPE_BYTES	(64 * KiB)
 #define WHOLE_LEFT	512
 
@@ -220,7 +220,8 @@ int mode_steal(int argc, char **argv)
 		least = counter(UNMAPPED_WHOLE);
 		if (counter(BOOST) > boost)
 			boost = counter(BOOST);
-		if (least <= WHOLE_LEFT + 10 * MIB_PAGES)
+		/* Enough to tell; how much plain memory there was before differs */
+		if (least <= WHOLE_LEFT + 10 * MIB_PAGES || least <= whole - 96 * MIB_PAGES)
 			break;
 	}
 	figure("%d pipes, %ld MiB whole unmapped at the end; %ld fallbacks, %ld of them below a block, boost %ld",

@@ -73,6 +73,7 @@ int unmapped_enable(void)
 	if (err)
 		return err;
 
+	/* Pairs with unmapped_available() */
 	smp_store_release(&unmapped_enabled, true);
 	return 0;
 }

@@ -13,14 +13,19 @@
  *	4. pages on lists of their own are put on the free lists
  *	5. reclaim, once, if a zone had not the free pages that compaction needs;
  *	   and then the same again
+ *	6. who has nothing to fall back to (__GFP_RETRY_MAYFAIL): reclaim and
+ *	   compaction a few times more, where little is free, and unless that was
+ *	   in vain a moment ago
  *
  * and then fails. A zone is compacted before the next one is used: memory with
- * a property cannot be moved later. It is compacted once for a request. Who may
- * not block gets what is free, or nothing. Nothing is reclaimed that this could
+ * a property cannot be moved later. Up to step 6, it is compacted once for a
+ * request. Who may not block gets what is free, or nothing. Nothing is reclaimed that this could
  * not use, other CPUs' lists of plain memory are drained no more often than
  * kcompactd does so in vain, and who has no room in his memory cgroup costs others
  * nothing.
  */
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
 #include <linux/compaction.h>
 #include <linux/cpuset.h>
 #include <linux/gfp.h>
@@ -47,6 +52,16 @@
 /* Reclaim at most so many pages for a request, to give compaction room. */
 #define UNMAPPED_RECLAIM_MAX	(4 * pageblock_nr_pages)
 
+/*
+ * Free pages can be where compaction does not move anything to, among those that
+ * cannot be moved: how often some are made free elsewhere, and how many. Not where
+ * more of the memory than that part of it is free: it is for want of something
+ * else then that there is no block.
+ */
+#define UNMAPPED_RETRIES	3
+#define UNMAPPED_RECLAIM_RETRY	(2 * pageblock_nr_pages)
+#define UNMAPPED_TIGHT_PART	32
+
 /**
  * struct unmapped_request - a request on its way
  * @gfp: its flags
@@ -57,6 +72,7 @@
  * @block_order: what it takes to make some
  * @compacted: a bit for each zone that was compacted for it; zones share bits
  *	where there are more than %BITS_PER_LONG
+ * @reclaimed: whether something was reclaimed for it since
  * @may_block: whether it may, and is not in reclaim
  * @charged: whether its memory cgroup has room
  * @refused: ... or has not
@@ -69,6 +85,7 @@ struct unmapped_request {
 	struct alloc_context *ac;
 	unsigned int block_order;
 	unsigned long compacted;
+	bool reclaimed;
 	bool may_block;
 	bool charged;
 	bool refused;
@@ -285,7 +302,7 @@ static struct page *unmapped_from_compaction(struct unmapped_request *r,
 		return NULL;
 	page = unmapped_from_lists(r, pool, mark);
 	if (!page) {
-		rescan = unmapped_rescan_due(pool);
+		rescan = r->reclaimed || unmapped_rescan_due(pool);
 		page = unmapped_compact(r, pool, &rescan);
 		if (rescan && !page) {
 			pool->rescanned = jiffies;
@@ -369,23 +386,15 @@ static bool unmapped_is_poor(struct unmapped_request *r, struct zone *zone)
 				 zone_page_state(zone, NR_FREE_PAGES));
 }
 
-/* Reclaim until the first zone that was poor is not. Returns whether it is so. */
-static bool unmapped_make_room(struct unmapped_request *r)
+/* Reclaim up to @max pages, or until there is room in @poor. Returns how many. */
+VISIBLE_IF_KUNIT unsigned long unmapped_reclaim(struct unmapped_request *r,
+						unsigned long max,
+						struct zone *poor)
 {
 	unsigned long progress, reclaimed = 0, pflags;
-	struct zone *zone, *poor = NULL;
-	struct unmapped_pool *pool;
 	unsigned int noreclaim;
-	struct zoneref *z;
 
-	for_each_unmapped_pool(pool, zone, z, r) {
-		if (unmapped_is_poor(r, zone)) {
-			poor = zone;
-			break;
-		}
-	}
-	if (!poor || (r->gfp & __GFP_NORETRY) || !unmapped_may_cost(r))
-		return false;
+	KUNIT_STATIC_STUB_REDIRECT(unmapped_reclaim, r, max, poor);
 
 	psi_memstall_enter(&pflags);
 	do {
@@ -397,12 +406,91 @@ static bool unmapped_make_room(struct unmapped_request *r)
 		memalloc_noreclaim_restore(noreclaim);
 		fs_reclaim_release(r->gfp);
 		reclaimed += progress;
-	} while (progress && reclaimed < UNMAPPED_RECLAIM_MAX &&
-		 !unmapped_has_room(r, poor, min_wmark_pages(poor)) &&
+	} while (progress && reclaimed < max &&
+		 !(poor && unmapped_has_room(r, poor, min_wmark_pages(poor))) &&
 		 !fatal_signal_pending(current));
 	psi_memstall_leave(&pflags);
+	return reclaimed;
+}
 
+/* Reclaim until the first zone that was poor is not. Returns whether it is so. */
+static bool unmapped_make_room(struct unmapped_request *r)
+{
+	struct zone *zone, *poor = NULL;
+	struct unmapped_pool *pool;
+	struct zoneref *z;
+
+	for_each_unmapped_pool(pool, zone, z, r) {
+		if (unmapped_is_poor(r, zone)) {
+			poor = zone;
+			break;
+		}
+	}
+	if (!poor || (r->gfp & __GFP_NORETRY) || !unmapped_may_cost(r))
+		return false;
+
+	unmapped_reclaim(r, UNMAPPED_RECLAIM_MAX, poor);
 	return unmapped_has_room(r, poor, min_wmark_pages(poor));
+}
+
+static struct page *unmapped_from_zones(struct unmapped_request *r,
+					enum zone_watermarks wmark)
+{
+	struct unmapped_pool *pool;
+	struct page *page;
+	struct zoneref *z;
+	struct zone *zone;
+
+	for_each_unmapped_pool(pool, zone, z, r) {
+		page = unmapped_from_zone(r, pool, wmark);
+		if (page)
+			return page;
+	}
+	return NULL;
+}
+
+/* Is so little free that reclaim could make the difference? */
+VISIBLE_IF_KUNIT bool unmapped_is_tight(struct unmapped_request *r)
+{
+	unsigned long free = 0, managed = 0;
+	struct unmapped_pool *pool;
+	struct zoneref *z;
+	struct zone *zone;
+
+	KUNIT_STATIC_STUB_REDIRECT(unmapped_is_tight, r);
+
+	for_each_unmapped_pool(pool, zone, z, r) {
+		free += zone_page_state(zone, NR_FREE_PAGES);
+		managed += zone_managed_pages(zone);
+	}
+	return free < managed / UNMAPPED_TIGHT_PART;
+}
+
+/* As for a huge page that has to be had. A loop of these costs others no more. */
+static struct page *unmapped_try_harder(struct unmapped_request *r)
+{
+	struct zone *zone = zonelist_zone(r->ac->preferred_zoneref);
+	struct unmapped_pool *pool = unmapped_pool(zone, r->freetype);
+	struct page *page;
+
+	if (!pool || !(r->gfp & __GFP_RETRY_MAYFAIL) ||
+	    !gfp_compaction_allowed(r->gfp) || !unmapped_may_cost(r) ||
+	    time_before(jiffies, READ_ONCE(pool->gave_up) + HZ))
+		return NULL;
+
+	for (int i = 0; i < UNMAPPED_RETRIES && unmapped_is_tight(r); i++) {
+		if (!unmapped_reclaim(r, UNMAPPED_RECLAIM_RETRY, NULL) ||
+		    fatal_signal_pending(current))
+			break;
+		r->reclaimed = true;
+		r->compacted = 0;
+		page = unmapped_from_zones(r, WMARK_MIN);
+		if (page)
+			return page;
+	}
+	/* Racy: any of the values will do */
+	WRITE_ONCE(pool->gave_up, jiffies);
+	return NULL;
 }
 
 static struct page *unmapped_climb(struct unmapped_request *r)
@@ -412,21 +500,17 @@ static struct page *unmapped_climb(struct unmapped_request *r)
 	struct zoneref *z;
 	struct zone *zone;
 
-	for_each_unmapped_pool(pool, zone, z, r) {
-		page = unmapped_from_zone(r, pool, WMARK_LOW);
-		if (page)
-			return page;
-	}
+	page = unmapped_from_zones(r, WMARK_LOW);
+	if (page)
+		return page;
 
 	if (r->refused)
 		return NULL;
 	unmapped_wake(r);
 
-	for_each_unmapped_pool(pool, zone, z, r) {
-		page = unmapped_from_zone(r, pool, WMARK_MIN);
-		if (page)
-			return page;
-	}
+	page = unmapped_from_zones(r, WMARK_MIN);
+	if (page)
+		return page;
 
 	if (!r->may_block || r->refused || fatal_signal_pending(current))
 		return NULL;
@@ -440,15 +524,12 @@ static struct page *unmapped_climb(struct unmapped_request *r)
 			return page;
 	}
 
-	if (!unmapped_make_room(r))
-		return NULL;
-
-	for_each_unmapped_pool(pool, zone, z, r) {
-		page = unmapped_from_zone(r, pool, WMARK_MIN);
+	if (unmapped_make_room(r)) {
+		page = unmapped_from_zones(r, WMARK_MIN);
 		if (page)
 			return page;
 	}
-	return NULL;
+	return unmapped_try_harder(r);
 }
 
 /**

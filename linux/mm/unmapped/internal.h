@@ -74,6 +74,7 @@ struct unmapped_pcp;
  * @rescanned: jiffies when compaction last looked at every block, in vain
  * @rescanned_free: free pages of the zone then
  * @compact_lock: protects the two; only one compacts for what has to be had
+ * @gave_up: jiffies when reclaim and compaction together last were in vain
  * @cursor: PFN behind the block that was taken last: the next from there
  * @pcp: per-CPU lists; NULL if there are none
  * @flip_lock: only one flips on behalf of a request
@@ -93,6 +94,7 @@ struct unmapped_pool {
 	unsigned long		rescanned;
 	unsigned long		rescanned_free;
 	struct mutex		compact_lock;	/* see above */
+	unsigned long		gave_up;
 	unsigned long		cursor;
 	struct unmapped_pcp __percpu *pcp;
 
@@ -181,6 +183,10 @@ bool unmapped_zero_batch(struct page *const *pages, unsigned int nr);
 extern unsigned int sysctl_unmapped_pool_blocks;
 bool unmapped_blocks_isolated(struct page *page, unsigned int order);
 int unmapped_pcp_count(struct unmapped_pool *pool, int cpu);
+struct unmapped_request;
+unsigned long unmapped_reclaim(struct unmapped_request *r, unsigned long max,
+			       struct zone *poor);
+bool unmapped_is_tight(struct unmapped_request *r);
 #endif
 
 #ifdef CONFIG_FREETYPE_TEST_PROPERTY

@@ -422,6 +422,7 @@ void __meminit unmapped_zone_init(struct zone *zone)
 		INIT_DELAYED_WORK(&pool->work, unmapped_pool_work_fn);
 		pool->last_used = jiffies - UNMAPPED_POOL_DEMAND;
 		pool->last_pressed = jiffies - UNMAPPED_POOL_BACKOFF;
+		pool->gave_up = jiffies - HZ;
 		unmapped_pcp_init(pool);
 	}
 	zone->unmapped_pools = pools;

@@ -16,7 +16,6 @@
  */
 #include <linux/cpuhotplug.h>
 #include <linux/irqflags.h>
-#include <linux/maple_tree.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>

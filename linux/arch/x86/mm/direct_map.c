@@ -336,10 +336,9 @@ void arch_direct_map_block_remap(const struct page *block)
  * @block: first page of the lowest pageblock
  * @nr_blocks: how many pageblocks from there on the flush must cover
  *
- * One shootdown, whatever @nr_blocks is: every CPU drops all it has. That is
- * cheaper than a page at a time, and translations of vmap areas that were freed
- * lazily, which may be of pages of the block, go with it. Blocks that are not
- * neighbours can share a flush: pass the span from the lowest to the highest.
+ * One shootdown, whatever @nr_blocks is: every CPU drops all it has, translations
+ * of vmap areas that were freed lazily with it. Blocks that are not neighbours can
+ * share a flush: pass the span from the lowest to the highest.
  *
  * Context: Interrupts on; does not sleep. No lock that is taken with interrupts
  *          off.

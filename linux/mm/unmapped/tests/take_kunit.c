@@ -140,6 +140,41 @@ static struct page *compact_in_vain(struct zone *zone, unsigned int order,
 	return NULL;
 }
 
+static unsigned int nr_reclaims;
+
+static unsigned long reclaim_nothing(struct unmapped_request *r, unsigned long max,
+				     struct zone *poor)
+{
+	nr_reclaims++;
+	return 0;
+}
+
+static unsigned long reclaim_all(struct unmapped_request *r, unsigned long max,
+				 struct zone *poor)
+{
+	nr_reclaims++;
+	return max;
+}
+
+static bool tight;
+
+static bool is_tight(struct unmapped_request *r)
+{
+	return tight;
+}
+
+/* Compaction that gets a block when something was reclaimed, or never */
+static bool reclaim_helps;
+
+static struct page *capture_after_reclaim(struct zone *zone, unsigned int order,
+					  gfp_t gfp_mask, int highest_zoneidx,
+					  bool *rescan)
+{
+	nr_passes++;
+	return reclaim_helps && nr_reclaims && *rescan ?
+		capture(zone, order, gfp_mask, highest_zoneidx, rescan) : NULL;
+}
+
 static void rescanned_long_ago(void)
 {
 	struct unmapped_pool *pool;
@@ -151,6 +186,7 @@ static void rescanned_long_ago(void)
 			continue;
 		guard(mutex)(&pool->compact_lock);
 		pool->rescanned = jiffies - 2 * HZ;
+		WRITE_ONCE(pool->gave_up, jiffies - 2 * HZ);
 	}
 }
 
@@ -165,6 +201,7 @@ static void take_rescans_rarely(struct kunit *test)
 	ut_empty_pool(test, &taken);
 	kunit_activate_static_stub(test, unmapped_take, take_nothing);
 	kunit_activate_static_stub(test, compact_zone_for_block, compact_in_vain);
+	kunit_activate_static_stub(test, unmapped_reclaim, reclaim_nothing);
 	rescanned_long_ago();
 
 	/* Another node has other zones */
@@ -196,6 +233,71 @@ static void take_rescans_rarely(struct kunit *test)
 	migrate_enable();
 	ut_put_all(&taken);
 	if (!passes)
+		kunit_skip(test, "memory is too short for compaction");
+}
+
+/*
+ * Where compaction makes no block, who has nothing to fall back to has memory
+ * reclaimed and tries again: some times, and then for a while not at all.
+ */
+static void take_tries_harder(struct kunit *test)
+{
+	const gfp_t gfp = GFP_TEST | __GFP_RETRY_MAYFAIL | __GFP_THISNODE;
+	unsigned int once;
+	struct page *page;
+	LIST_HEAD(taken);
+
+	ut_empty_pool(test, &taken);
+	kunit_activate_static_stub(test, unmapped_take, take_nothing);
+	kunit_activate_static_stub(test, compact_zone_for_block, capture_after_reclaim);
+	kunit_activate_static_stub(test, unmapped_reclaim, reclaim_all);
+	kunit_activate_static_stub(test, unmapped_is_tight, is_tight);
+	tight = true;
+	migrate_disable();
+
+	/* Somebody else has */
+	rescanned_long_ago();
+	nr_reclaims = 0;
+	nr_passes = 0;
+	KUNIT_EXPECT_NULL(test, ut_alloc(gfp & ~__GFP_RETRY_MAYFAIL, 0));
+	once = nr_passes;
+	KUNIT_EXPECT_EQ(test, nr_reclaims, 0);
+
+	reclaim_helps = false;
+	nr_reclaims = 0;
+	nr_passes = 0;
+	KUNIT_EXPECT_NULL(test, ut_alloc(gfp, 0));
+	KUNIT_EXPECT_GT(test, nr_reclaims, 1);
+	KUNIT_EXPECT_LT(test, nr_reclaims, 8);
+	KUNIT_EXPECT_EQ(test, nr_passes, (nr_reclaims + 1) * once);
+	/* L7: a loop does not cost others as much each time */
+	nr_reclaims = 0;
+	for (int i = 0; i < 100; i++)
+		KUNIT_EXPECT_NULL(test, ut_alloc(gfp, 0));
+	KUNIT_EXPECT_LT(test, nr_reclaims, 8);
+
+	/* Much is free: it cannot help */
+	tight = false;
+	rescanned_long_ago();
+	nr_reclaims = 0;
+	KUNIT_EXPECT_NULL(test, ut_alloc(gfp, 0));
+	KUNIT_EXPECT_EQ(test, nr_reclaims, 0);
+
+	tight = true;
+	reclaim_helps = true;
+	captured = NULL;
+	rescanned_long_ago();
+	nr_reclaims = 0;
+	page = ut_alloc(gfp, 0);
+	KUNIT_EXPECT_EQ(test, nr_reclaims, 1);
+	KUNIT_EXPECT_NOT_NULL(test, page);
+	KUNIT_EXPECT_PTR_EQ(test, page, captured);
+	migrate_enable();
+	if (page)
+		__free_page(page);
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+	if (!once)
 		kunit_skip(test, "memory is too short for compaction");
 }
 
@@ -411,6 +513,7 @@ static struct kunit_case take_test_cases[] = {
 	KUNIT_CASE(take_tries_next),
 	KUNIT_CASE(take_captured),
 	KUNIT_CASE(take_rescans_rarely),
+	KUNIT_CASE(take_tries_harder),
 #ifdef CONFIG_X86_64
 	KUNIT_CASE_SLOW(take_passes_over_fixed),
 #endif

@@ -48,8 +48,9 @@ static void vmap_is_flushed(struct kunit *test)
 
 		KUNIT_ASSERT_NOT_NULL(test, array);
 		for (int i = 0; i < ARRAY_SIZE(pages); i++) {
-			pages[i] = array[i] = ut_alloc(GFP_TEST, 0);
+			pages[i] = ut_alloc(GFP_TEST, 0);
 			KUNIT_ASSERT_NOT_NULL(test, pages[i]);
+			array[i] = pages[i];
 		}
 		mem = vmap(array, ARRAY_SIZE(pages),
 			   put ? VM_MAP | VM_MAP_PUT_PAGES : VM_MAP, PAGE_KERNEL);

@@ -24,7 +24,7 @@ static struct kunit_suite *suites;
 
 /* The machine that stubs.h is of */
 unsigned int unit_cpu;
-int unit_preempt_depth, unit_migrate_depth, unit_fault_depth;
+int unit_preempt_depth, unit_migrate_depth;
 bool unit_in_interrupt;
 void (*unit_preempt_hook)(void);
 int unit_fail_alloc;
@@ -34,7 +34,6 @@ void unit_reset(void)
 	unit_cpu = 0;
 	unit_preempt_depth = 0;
 	unit_migrate_depth = 0;
-	unit_fault_depth = 0;
 	unit_in_interrupt = false;
 	unit_preempt_hook = NULL;
 	unit_fail_alloc = 0;
@@ -85,7 +84,6 @@ static void run_case(struct kunit_suite *suite, struct kunit_case *c, struct kun
 	/* Nobody may leave the CPU in another state than it was in. */
 	KUNIT_EXPECT_EQ(test, unit_preempt_depth, 0);
 	KUNIT_EXPECT_EQ(test, unit_migrate_depth, 0);
-	KUNIT_EXPECT_EQ(test, unit_fault_depth, 0);
 	KUNIT_EXPECT_EQ(test, test->warnings, 0);
 }
 

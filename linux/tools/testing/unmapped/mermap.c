@@ -139,7 +139,6 @@ static void reserved(struct kunit *test)
 	/* All but the reserve, and then the reserve */
 	KUNIT_EXPECT_EQ(test, i, MERMAP_SLOTS - 1);
 	KUNIT_EXPECT_EQ(test, unit_migrate_depth, i);
-	KUNIT_EXPECT_EQ(test, unit_fault_depth, i);
 	r = mermap_get_reserved(unit_pages, PAGE_KERNEL);
 	expect_open(test, r, unit_pages, 1, _PAGE_RW);
 	KUNIT_EXPECT_EQ(test, unit_preempt_depth, 1);

@@ -81,9 +81,7 @@ struct mm_struct {
 	void *unit;		/* the page tables, for whoever plays the architecture */
 };
 
-struct task_struct { struct mm_struct *mm; };
-
-static struct task_struct *unit_task;
+static struct task_struct { struct mm_struct *mm; } *unit_task;
 #define current			unit_task
 
 /* Per CPU, as all that this_cpu_read() is asked for */
@@ -96,4 +94,6 @@ static struct tlb_state unit_tlbstate[UNIT_CPUS];
 #define cpu_tlbstate		unit_tlbstate[0]
 
 #define count_vm_event(e)	((void)0)
+#define pagefault_disable()	((void)0)
+#define pagefault_enable()	((void)0)
 #define flush_tlb_all()		((void)0)

@@ -31,7 +31,7 @@
 #define for_each_possible_cpu(cpu) for ((cpu) = 0; (cpu) < UNIT_CPUS; (cpu)++)
 
 extern unsigned int unit_cpu;
-extern int unit_preempt_depth, unit_migrate_depth, unit_fault_depth;
+extern int unit_preempt_depth, unit_migrate_depth;
 extern bool unit_in_interrupt;
 /* What another task does when it preempts this one, once, between look and change */
 extern void (*unit_preempt_hook)(void);
@@ -52,8 +52,6 @@ extern int unit_fail_alloc;
 #define preempt_enable()	((void)unit_preempt_depth--)
 #define migrate_disable()	((void)unit_migrate_depth++)
 #define migrate_enable()	((void)unit_migrate_depth--)
-#define pagefault_disable()	((void)unit_fault_depth++)
-#define pagefault_enable()	((void)unit_fault_depth--)
 #define in_task()		(!unit_in_interrupt)
 #define lockdep_assert_irqs_enabled() ((void)0)
 
