@@ -14,6 +14,9 @@
 #include <linux/sched/signal.h>
 #include <linux/uio.h>
 
+/* So often in a row a fault may be handled for nothing. */
+#define MERMAP_COPY_TRIES	8
+
 /* Copy what is in one page. Returns less where user memory would fault. */
 static size_t mermap_copy_some(struct page *page, size_t offset, size_t len,
 			       struct iov_iter *iter, bool to)
@@ -40,10 +43,10 @@ static ssize_t mermap_copy(struct page *page, size_t offset, size_t bytes,
 			   struct iov_iter *iter, bool to)
 {
 	size_t done = 0, len, copied, absent;
-	int err;
+	int err, idle = 0;
 
 	might_sleep();
-	if (WARN_ON_ONCE(!current->mm))
+	if (WARN_ON_ONCE(!current->mm || iov_iter_rw(iter) != (to ? READ : WRITE)))
 		return -EINVAL;
 	err = mermap_mm_prepare(current->mm);
 	if (err)
@@ -59,9 +62,13 @@ static ssize_t mermap_copy(struct page *page, size_t offset, size_t bytes,
 		done += copied;
 		len -= copied;
 		cond_resched();
+		idle = copied ? 0 : idle + 1;
 		if (!len)
 			continue;
 
+		/* It is there, and gone again, or cannot be copied to for some reason */
+		if (idle > MERMAP_COPY_TRIES)
+			return done ?: -EFAULT;
 		absent = to ? fault_in_iov_iter_writeable(iter, len) :
 			      fault_in_iov_iter_readable(iter, len);
 		if (absent == len)
@@ -85,8 +92,8 @@ static ssize_t mermap_copy(struct page *page, size_t offset, size_t bytes,
  * Context: task context, may sleep, and handles faults of user memory: without
  * mmap_lock, and without a lock that such a fault may take.
  * Return: how much was copied, less than @bytes where @iter ends or user memory
- * is not there; -EFAULT if none, -EINTR, -ENOMEM, -EOPNOTSUPP where the machine
- * has no windows.
+ * is not there; -EFAULT if none, -EINTR, -ENOMEM, -EINVAL without current->mm,
+ * -EOPNOTSUPP where the machine has no windows.
  */
 ssize_t mermap_copy_to_iter(struct page *page, size_t offset, size_t bytes,
 			    struct iov_iter *iter)

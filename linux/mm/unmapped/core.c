@@ -71,7 +71,7 @@ int unmapped_enable(void)
 
 	err = unmapped_zero_prepare();
 	if (err)
-		return err;
+		return -ENOMEM;
 
 	/* Pairs with unmapped_available() */
 	smp_store_release(&unmapped_enabled, true);

@@ -452,7 +452,7 @@ static struct page *unmapped_from_zones(struct unmapped_request *r,
 /* Is so little free that reclaim could make the difference? */
 VISIBLE_IF_KUNIT bool unmapped_is_tight(struct unmapped_request *r)
 {
-	unsigned long free = 0, managed = 0;
+	unsigned long free = 0, little = 0;
 	struct unmapped_pool *pool;
 	struct zoneref *z;
 	struct zone *zone;
@@ -460,13 +460,18 @@ VISIBLE_IF_KUNIT bool unmapped_is_tight(struct unmapped_request *r)
 	KUNIT_STATIC_STUB_REDIRECT(unmapped_is_tight, r);
 
 	for_each_unmapped_pool(pool, zone, z, r) {
-		free += zone_page_state(zone, NR_FREE_PAGES);
-		managed += zone_managed_pages(zone);
+		free += zone_page_state(zone, NR_FREE_PAGES) -
+			zone_page_state(zone, NR_FREE_CMA_PAGES);
+		little += high_wmark_pages(zone) +
+			zone_managed_pages(zone) / UNMAPPED_TIGHT_PART;
 	}
-	return free < managed / UNMAPPED_TIGHT_PART;
+	return (long)free < (long)little;
 }
 
-/* As for a huge page that has to be had. A loop of these costs others no more. */
+/*
+ * As for a huge page that has to be had. One after the other, and not for a while
+ * after it was in vain: requests in a loop, or many at once, cost others no more.
+ */
 static struct page *unmapped_try_harder(struct unmapped_request *r)
 {
 	struct zone *zone = zonelist_zone(r->ac->preferred_zoneref);
@@ -475,22 +480,24 @@ static struct page *unmapped_try_harder(struct unmapped_request *r)
 
 	if (!pool || !(r->gfp & __GFP_RETRY_MAYFAIL) ||
 	    !gfp_compaction_allowed(r->gfp) || !unmapped_may_cost(r) ||
-	    time_before(jiffies, READ_ONCE(pool->gave_up) + HZ))
+	    !unmapped_is_tight(r) || mutex_lock_killable(&pool->retry_lock))
 		return NULL;
 
-	for (int i = 0; i < UNMAPPED_RETRIES && unmapped_is_tight(r); i++) {
+	/* What the one before has left over */
+	page = unmapped_from_zones(r, WMARK_MIN);
+	for (int i = 0; !page && i < UNMAPPED_RETRIES && unmapped_is_tight(r) &&
+	     !time_before(jiffies, pool->gave_up + HZ); i++) {
 		if (!unmapped_reclaim(r, UNMAPPED_RECLAIM_RETRY, NULL) ||
 		    fatal_signal_pending(current))
 			break;
 		r->reclaimed = true;
 		r->compacted = 0;
 		page = unmapped_from_zones(r, WMARK_MIN);
-		if (page)
-			return page;
+		if (!page && i == UNMAPPED_RETRIES - 1)
+			pool->gave_up = jiffies;
 	}
-	/* Racy: any of the values will do */
-	WRITE_ONCE(pool->gave_up, jiffies);
-	return NULL;
+	mutex_unlock(&pool->retry_lock);
+	return page;
 }
 
 static struct page *unmapped_climb(struct unmapped_request *r)

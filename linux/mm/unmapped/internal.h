@@ -16,6 +16,8 @@
  * Locks, from the outermost:
  *
  *	1. mem_hotplug_lock		(get_online_mems(): the worker)
+ *	   cpu_hotplug_lock		(unmapped_enable(): no other)
+ *	   unmapped_pool::retry_lock	one request a zone reclaims for a block
  *	2. unmapped_pool::flip_lock	one request a zone makes blocks
  *	   unmapped_pool::compact_lock	one has them made by compaction; never both
  *	3. unmapped_pcp::lock		trylock where pages are freed: any context
@@ -75,6 +77,7 @@ struct unmapped_pcp;
  * @rescanned_free: free pages of the zone then
  * @compact_lock: protects the two; only one compacts for what has to be had
  * @gave_up: jiffies when reclaim and compaction together last were in vain
+ * @retry_lock: protects it; only one tries that
  * @cursor: PFN behind the block that was taken last: the next from there
  * @pcp: per-CPU lists; NULL if there are none
  * @flip_lock: only one flips on behalf of a request
@@ -95,6 +98,7 @@ struct unmapped_pool {
 	unsigned long		rescanned_free;
 	struct mutex		compact_lock;	/* see above */
 	unsigned long		gave_up;
+	struct mutex		retry_lock;	/* see above */
 	unsigned long		cursor;
 	struct unmapped_pcp __percpu *pcp;
 

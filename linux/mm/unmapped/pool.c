@@ -419,6 +419,7 @@ void __meminit unmapped_zone_init(struct zone *zone)
 		pool->freetype = freetype_from_index(MIGRATE_TYPES + i);
 		mutex_init(&pool->flip_lock);
 		mutex_init(&pool->compact_lock);
+		mutex_init(&pool->retry_lock);
 		INIT_DELAYED_WORK(&pool->work, unmapped_pool_work_fn);
 		pool->last_used = jiffies - UNMAPPED_POOL_DEMAND;
 		pool->last_pressed = jiffies - UNMAPPED_POOL_BACKOFF;
@@ -431,18 +432,23 @@ void __meminit unmapped_zone_init(struct zone *zone)
 static int unmapped_pool_sysctl(const struct ctl_table *table, int write,
 				void *buffer, size_t *lenp, loff_t *ppos)
 {
-	int err = proc_douintvec(table, write, buffer, lenp, ppos);
+	unsigned int blocks = READ_ONCE(sysctl_unmapped_pool_blocks);
+	struct ctl_table said = *table;
 	struct zone *zone;
+	int err;
 
+	said.data = &blocks;
+	err = proc_douintvec(&said, write, buffer, lenp, ppos);
 	if (err || !write)
 		return err;
 
-	WRITE_ONCE(unmapped_pool_fixed, true);
-	if (READ_ONCE(sysctl_unmapped_pool_blocks)) {
+	if (blocks) {
 		err = unmapped_enable();
 		if (err && err != -EOPNOTSUPP)
 			return err;
 	}
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, blocks);
+	WRITE_ONCE(unmapped_pool_fixed, true);
 	if (!unmapped_available())
 		return 0;
 

@@ -33,7 +33,8 @@
 
 /**
  * struct unmapped_zero_cpu - the private mm of a CPU
- * @mm: The mm; NULL until the CPU is first brought up, and then for good.
+ * @mm: The mm; NULL until unmapped_zero_prepare(), or until the CPU first comes
+ *	online after that. Then for good.
  * @pte: The page-table entry of the first window; the others follow.
  */
 struct unmapped_zero_cpu {
@@ -213,7 +214,7 @@ static int unmapped_zero_prepare_cpu(unsigned int cpu)
 	}
 
 	z->pte = mm_local_pte(mm, base);
-	/* On this CPU, an interrupt may come in between. */
+	/* The CPU may be online. It has none of these pages before all have this. */
 	smp_store_release(&z->mm, mm);
 	return 0;
 }

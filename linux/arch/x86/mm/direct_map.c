@@ -143,7 +143,7 @@ static bool block_has_alias(const struct page *block)
 static bool firmware_has_alias(void)
 {
 #ifdef CONFIG_EFI_MIXED
-	return efi_enabled(EFI_RUNTIME_SERVICES) && efi_is_mixed();
+	return efi_enabled(EFI_BOOT) && efi_is_mixed();
 #else
 	return false;
 #endif

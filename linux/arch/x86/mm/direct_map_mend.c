@@ -58,7 +58,7 @@ static void direct_map_free_table_rcu(struct rcu_head *head)
  *
  * Whoever walks it without a lock has given up the CPU before it is free.
  *
- * Context: Any. Does not wait for that.
+ * Context: Any but NMI. Does not wait for that.
  */
 void direct_map_free_table(struct ptdesc *table)
 {
