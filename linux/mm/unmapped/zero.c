@@ -33,8 +33,7 @@
 
 /**
  * struct unmapped_zero_cpu - the private mm of a CPU
- * @mm: The mm; NULL until unmapped_zero_prepare(), or until the CPU first comes
- *	online after that. Then for good.
+ * @mm: The mm; NULL until it is prepared, and then for good.
  * @pte: The page-table entry of the first window; the others follow.
  */
 struct unmapped_zero_cpu {
