@@ -433,11 +433,15 @@ static int unmapped_pool_sysctl(const struct ctl_table *table, int write,
 				void *buffer, size_t *lenp, loff_t *ppos)
 {
 	unsigned int blocks = READ_ONCE(sysctl_unmapped_pool_blocks);
-	struct ctl_table said = *table;
+	const struct ctl_table said = {
+		.procname = table->procname,
+		.data	  = &blocks,
+		.maxlen	  = sizeof(blocks),
+		.mode	  = table->mode,
+	};
 	struct zone *zone;
 	int err;
 
-	said.data = &blocks;
 	err = proc_douintvec(&said, write, buffer, lenp, ppos);
 	if (err || !write)
 		return err;
