@@ -2,7 +2,6 @@
 # The front door. Each door is a script of scripts/; see CONTRIBUTING.md.
 
 CONFIG ?= release
-KERNELS := release debug rt stock
 B := $(CURDIR)/build
 MAKEFLAGS += --no-print-directory -r
 
@@ -17,15 +16,16 @@ endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit kernel image shell tree save mail check bisect deps source clean machine demo fragmentation atomic-load bench bench-quick bench-off results pictures \
+.PHONY: help run test test-all unit kernel image shell tree save mail check bisect deps source clean machine demo fragmentation atomic-load bench bench-quick bench-off results pictures \
 	deb deb-deps deb-test
 
 help:
 	@echo 'make run                   everything from nothing, then the demonstration'
-	@echo 'make test                  everything from nothing: all tests on all test kernels'
-	@echo '                           (ROWS="release-* rt": only these rows of vm/tests.list)'
+	@echo 'make test                  everything from nothing: the machines of vm/tests.list and their tests'
+	@echo '                           (ROWS="release-* rt": only these rows)'
+	@echo 'make test-all              the machines of vm/tests-all.list, too: hours'
 	@echo 'make unit                  files of the kernel that decide, compiled in user space: seconds'
-	@echo 'make kernel CONFIG=...     one kernel: release, debug, rt or stock'
+	@echo 'make kernel CONFIG=...     one kernel: stock, or one of configs/'
 	@echo 'make -s image CONFIG=...   print the path of its bzImage'
 	@echo 'make shell CONFIG=...      a shell in the test machine, with the tools in it'
 	@echo 'make tree                  build/linux: a git tree of Linux with the series applied'
@@ -84,8 +84,12 @@ shell: machine
 	@scripts/boot.sh $(call image-of,$(CONFIG)) $(call out-of,$(CONFIG))/initramfs.cpio.gz
 
 test: tree
-	@for k in $(KERNELS); do $(MAKE) machine CONFIG=$$k || exit 1; done
+	@for k in $$(scripts/test.sh --kernels $(ROWS)); do $(MAKE) machine CONFIG=$$k || exit 1; done
 	@scripts/test.sh $(ROWS)
+
+test-all: tree
+	@for k in $$(scripts/test.sh --all --kernels); do $(MAKE) machine CONFIG=$$k || exit 1; done
+	@scripts/test.sh --all
 
 unit: tree
 	@$(MAKE) -C $(or $(TREE),$(B)/linux)/tools/testing/unmapped OUTPUT=$(B)/unit run

@@ -13,9 +13,13 @@ usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
   --cpu MODEL     QEMU's -cpu (default: max)
   --smp N         processors (default: 4)
   --mem SIZE      memory (default: 4G)
-  --nodes N       NUMA nodes of equal size, each a processor socket (default: none)
+  --nodes LIST    NUMA nodes, a word each with commas between: both, or what it has none
+                  of, cpuless or memoryless; what there is is divided equally, a
+                  processor socket a node. A number N is N times both (default: none)
   --low SIZE      of the memory, that much below 4 GiB
   --machine TEXT  more QEMU arguments
+  --disk SIZE     a disk that is swap space, DIR/disk.img: when the machine goes off in
+                  hibernation it is started again, and goes on; it has to do so once
   --one-thread    the processors take turns on one thread of the host (not with KVM):
                   for kernels with static keys, see configs/keys.config
   --icount        one instruction is one guest nanosecond, idle processors wait for no
@@ -32,7 +36,7 @@ usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
 Exit 0: the machine powered itself off, ran all that it was asked to run, and
 its kernel reported nothing. What the tests said is in DIR/results.ktap."
 
-run='' out=$BUILD/boot append='' cpu=max smp=4 mem=4G nodes='' low='' machine='' icount='' thread=multi seed='' monitor='' host='' timeout=900 slow=1
+run='' out=$BUILD/boot append='' cpu=max smp=4 mem=4G nodes='' low='' machine='' disk='' icount='' thread=multi seed='' monitor='' host='' timeout=900 slow=1
 while [ $# -gt 0 ]; do
 	case $1 in
 	--run)		run=$2; shift ;;
@@ -44,6 +48,7 @@ while [ $# -gt 0 ]; do
 	--nodes)	nodes=$2; shift ;;
 	--low)		low=$2; shift ;;
 	--machine)	machine=$2; shift ;;
+	--disk)		disk=$2; shift ;;
 	--host)		host=$2; shift ;;
 	--timeout)	timeout=$2; shift ;;
 	--slow)		slow=$2; shift ;;
@@ -92,6 +97,17 @@ tsc_khz()
 	bin=$(tool tsckhz) && "$bin"
 }
 
+# The nodes that have processors, and those that have memory
+with_cpus='' with_memory=''
+if [ -n "$nodes" ]; then
+	case $nodes in
+	*[!0-9]*) nodes=$(printf '%s' "$nodes" | tr ',' ' ') ;;
+	*)	nodes=$(for _ in $(seq "$nodes"); do printf 'both '; done) ;;
+	esac
+	words() { for w_ in $nodes; do [ "$w_" = "$1" ] || printf '%s\n' "$w_"; done | wc -l; }
+	with_cpus=$(words cpuless) with_memory=$(words memoryless)
+fi
+
 # On a busy host the emulated timers are late, and a kernel that measures one
 # clock with another may wait for ever while it starts: so tell it.
 params="console=ttyS0 earlyprintk=serial,ttyS0,115200 panic=-1 no_timer_check tsc=reliable lpj=40000000"
@@ -99,7 +115,7 @@ case $accel in
 *multi|*single)	khz=$(tsc_khz) && params="$params tsc_early_khz=$khz" ;;
 esac
 set -- -nodefaults -no-user-config -display none -no-reboot \
-	-machine "q35${low:+,max-ram-below-4g=$low}" -cpu "$cpu" -smp "$smp${nodes:+,sockets=$nodes}" \
+	-machine "q35${low:+,max-ram-below-4g=$low}" -cpu "$cpu" -smp "$smp${with_cpus:+,sockets=$with_cpus}" \
 	-m "$mem" -pidfile "$pidfile" \
 	-kernel "$image" -initrd "$initrd"
 [ -z "$seed" ] || set -- "$@" -seed "$seed"
@@ -108,13 +124,33 @@ if [ -n "$nodes" ]; then
 	*G)	mib=$((${mem%G} * 1024)) ;;
 	*)	mib=${mem%M} ;;
 	esac
-	node=0
-	while [ "$node" -lt "$nodes" ]; do
-		set -- "$@" -object "memory-backend-ram,id=m$node,size=$((mib / nodes))M" \
-			-numa "node,nodeid=$node,memdev=m$node,cpus=$((node * smp / nodes))-$(((node + 1) * smp / nodes - 1))"
+	node=0 cpu_node=0
+	for what in $nodes; do
+		numa="node,nodeid=$node"
+		if [ "$what" != memoryless ]; then
+			set -- "$@" -object "memory-backend-ram,id=m$node,size=$((mib / with_memory))M"
+			numa=$numa,memdev=m$node
+		fi
+		if [ "$what" != cpuless ]; then
+			numa=$numa,cpus=$((cpu_node * smp / with_cpus))-$(((cpu_node + 1) * smp / with_cpus - 1))
+			cpu_node=$((cpu_node + 1))
+		fi
+		set -- "$@" -numa "$numa"
 		node=$((node + 1))
 	done
 fi
+if [ -n "$disk" ]; then
+	PATH=$PATH:/usr/sbin:/sbin
+	need_tool mkswap
+	image_file=$out/disk.img
+	rm -f "$image_file"
+	truncate -s "$disk" "$image_file"
+	mkswap "$image_file" >"$out/mkswap.log" 2>&1 || { cat "$out/mkswap.log" >&2; die "mkswap failed"; }
+	set -- "$@" -drive "file=$image_file,format=raw,if=none,id=disk,cache=unsafe" -device virtio-blk-pci,drive=disk
+	params="$params resume=/dev/vda"
+fi
+# What the kernel writes into the header of its swap space
+hibernated() { [ -n "$disk" ] && [ "$(dd if="$image_file" bs=1 skip=4086 count=9 2>/dev/null)" = S1SUSPEND ]; }
 [ -z "$monitor" ] ||
 	set -- "$@" -chardev "socket,id=hmp,path=$out/hmp.sock,server=on,wait=off" -mon chardev=hmp,mode=readline \
 		-qmp "unix:$out/qmp.sock,server=on,wait=off"
@@ -141,12 +177,13 @@ qemu()
 {
 	# shellcheck disable=SC2086
 	exec qemu-system-x86_64 $accel "$@" $machine \
-		-serial "file:$console" -serial "file:$results" \
+		-chardev "file,id=console,path=$console,append=on" -serial chardev:console \
+		-chardev "file,id=results,path=$results,append=on" -serial chardev:results \
 		-append "$params vm.run=$run vm.results=ttyS1 vm.slow=$slow $append" \
 		</dev/null >"$out/qemu.log" 2>&1
 }
 qemu "$@" &
-pid=$! host_pid=
+pid=$! host_pid='' starts=1
 trap 'kill $pid $host_pid 2>/dev/null || :; rm -f "$pidfile"; rm -rf "${sockets:-}"' EXIT
 trap 'exit 130' INT TERM HUP
 if [ -n "$host" ]; then
@@ -161,7 +198,13 @@ start=$(date +%s)
 late=
 begin=$((300 * slow))
 [ "$begin" -lt "$timeout" ] || begin=$timeout
-while kill -0 "$pid" 2>/dev/null; do
+while :; do
+	if ! kill -0 "$pid" 2>/dev/null; then
+		if [ "$starts" -ge 10 ] || ! hibernated; then break; fi
+		starts=$((starts + 1))
+		qemu "$@" &
+		pid=$!
+	fi
 	elapsed=$(($(date +%s) - start))
 	# A machine that hangs while it starts need not be waited for so long.
 	if [ "$elapsed" -ge "$begin" ] && ! grep -q 'Run /init' "$console"; then timeout=$begin; fi
@@ -194,6 +237,7 @@ report()
 if grep -qE "$trouble" "$console"; then
 	report "the kernel reported:" awk -v re="$trouble" '$0 ~ re && !n { n = NR } n && NR < n + 25' "$console"
 fi
+[ -z "$disk" ] || [ "$starts" -gt 1 ] || report "the machine did not hibernate; the last lines:" tail -n 12 "$console"
 [ -z "$late" ] || report "no end within $timeout s; the last lines:" tail -n 12 "$console"
 [ "$rc" -eq 0 ] || report "QEMU failed ($rc):" tail -n 5 "$out/qemu.log"
 [ "$host_rc" -eq 0 ] || report "the look from outside failed:" tail -n 5 "$out/host.log"

@@ -73,7 +73,7 @@ for c in "$TOP"/vm/*/main.c; do
 	gcc -O2 -Wall -Wextra -static -D_GNU_SOURCE -I "$TOP/vm" -I "$TOP/linux/tools/testing/selftests/mm" \
 		-isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$dir"/*.c || die "vm/$b does not build"
 done
-cp "$TOP/vm/pictures.sh" "$root/bin/"
+cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$root/bin/"
 make -s -C "$TOP/tools/dmapstat" O="$out/dmapstat" LDFLAGS=-static >"$out/dmapstat.log" 2>&1 ||
 	{ first_error "$out/dmapstat.log"; die "dmapstat does not build; log: $out/dmapstat.log"; }
 cp "$out/dmapstat/dmapstat" "$root/bin/"

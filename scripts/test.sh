@@ -3,19 +3,34 @@
 # Boot every machine of vm/tests.list, run its tests, count.
 set -eu
 . "$(dirname "$0")/lib.sh"
-usage "${1:-}" "usage: test.sh [NAME-OR-GLOB...]
+usage "${1:-}" "usage: test.sh [--all] [--kernels] [NAME-OR-GLOB...]
 
-Runs the rows of vm/tests.list (all of them, or those named) on the kernels
-that 'make kernel' built. The last line is 'N passed, N failed, N skipped'.
-Logs: build/test/NAME/."
-need_tool qemu-system-x86_64 awk python3
+Runs the rows of vm/tests.list, or those named of it and of vm/tests-all.list, on the
+kernels that 'make kernel' built. The last line is 'N passed, N failed, N skipped'.
+Logs: build/test/NAME/.
+
+  --all		the rows of vm/tests-all.list, too
+  --kernels	only print which kernels the rows need"
+all='' only_kernels=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--all)		all=1 ;;
+	--kernels)	only_kernels=1 ;;
+	-*)		die "unknown option $1 (--help)" ;;
+	*)		break ;;
+	esac
+	shift
+done
+[ -n "$only_kernels" ] || need_tool qemu-system-x86_64 awk python3
 
 passed=0 failed=0 skipped=0
 out=$BUILD/test
 mkdir -p "$out"
 rows=$out/rows
-sed -e '/^#/d' -e '/^[[:space:]]*$/d' -e 's/[[:space:]]*|[[:space:]]*/|/g' "$TOP/vm/tests.list" >"$rows"
-count()	{ grep -c . "$rows"; }
+list() { sed -e '/^#/d' -e '/^[[:space:]]*$/d' -e 's/[[:space:]]*|[[:space:]]*/|/g' "$TOP/vm/$1"; }
+{ list tests.list; list tests-all.list; } >"$out/rows-all"
+# Those that are named can be of either list
+if [ $# -eq 0 ] && [ -z "$all" ]; then list tests.list >"$rows"; else cp "$out/rows-all" "$rows"; fi
 
 wanted()
 {
@@ -107,6 +122,12 @@ rows_one_by_one()
 }
 
 n=0
+if [ -n "$only_kernels" ]; then
+	while IFS='|' read -r name kernel rest <&3; do
+		! wanted "$name" "$@" || say "$kernel"
+	done 3<"$rows" | awk '!seen[$0]++'
+	exit 0
+fi
 todo=$out/todo
 : >"$todo"
 while IFS='|' read -r name kernel rest <&3; do
@@ -136,6 +157,10 @@ while IFS='|' read -r name rest <&3; do
 	[ ! -f "$out/$name/sum" ] || read -r p f s <"$out/$name/sum"
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done 3<"$todo"
-[ "$n" -gt 0 ] || die "vm/tests.list has no such row"
+[ "$n" -gt 0 ] || die "there is no such row in vm/tests.list, nor in vm/tests-all.list"
+left=$(cut -d '|' -f 1 "$out/rows-all" | while read -r name; do
+	grep -q "^$name|" "$todo" || printf '%s ' "$name"
+done)
+[ -z "$left" ] || [ $# -gt 0 ] || say "left out: $left(make test-all)"
 say "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

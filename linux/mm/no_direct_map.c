@@ -21,7 +21,13 @@
  */
 
 #include <linux/mm.h>
+#include <linux/fdtable.h>
 #include <linux/highmem.h>
+#include <linux/mmap_lock.h>
+#include <linux/oom.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/set_memory.h>
 #include <linux/unmapped.h>
 
@@ -98,7 +104,76 @@ void folio_erase_direct_map(struct folio *folio)
 	/* The page allocator erases its own, and nobody else could */
 	if (page_unmapped(&folio->page))
 		return;
+	/* Nothing touches or maps what is hardware-poisoned: unpoison_memory() refuses */
+	if (folio_contain_hwpoisoned_page(folio))
+		return;
 
 	folio_restore_direct_map(folio);
 	folio_zero_segment(folio, 0, folio_size(folio));
+}
+
+static bool mapping_is_held(const struct address_space *mapping,
+			    const struct address_space *wanted)
+{
+	return wanted ? mapping == wanted :
+		mapping_no_direct_map(mapping) && mapping->nrpages;
+}
+
+static int file_is_held(const void *wanted, struct file *file, unsigned int fd)
+{
+	return mapping_is_held(file->f_mapping, wanted);
+}
+
+/* An mm that is locked is passed over: who asks may have it locked himself. */
+static bool mm_holds(struct mm_struct *mm, const struct address_space *wanted)
+{
+	VMA_ITERATOR(vmi, mm, 0);
+	struct vm_area_struct *vma;
+	bool found = false;
+
+	if (!mmap_read_trylock(mm))
+		return false;
+	for_each_vma(vmi, vma) {
+		found = vma->vm_file && mapping_is_held(vma->vm_file->f_mapping, wanted);
+		if (found)
+			break;
+	}
+	mmap_read_unlock(mm);
+	return found;
+}
+
+/**
+ * no_direct_map_holder - whose memory is off the direct map?
+ * @mapping: pages of this mapping; NULL: of any with AS_NO_DIRECT_MAP
+ * @comm: room for TASK_COMM_LEN bytes, for its name
+ *
+ * For who is refused something because of it, to say so. Looks at the files and
+ * the mappings of one process after the other.
+ *
+ * Context: task.
+ * Return: the first process that has such a file open, or mapped, in the initial
+ * PID namespace; 0 if none was found: a descriptor can be on its way, and the
+ * kernel have pages of its own.
+ */
+pid_t no_direct_map_holder(const struct address_space *mapping, char *comm)
+{
+	struct task_struct *p;
+	bool held;
+
+	guard(rcu)();
+	for_each_process(p) {
+		/* Locked; another thread's where the first one is gone already */
+		struct task_struct *t = find_lock_task_mm(p);
+
+		if (!t)
+			continue;
+		held = (t->files && iterate_fd(t->files, 0, file_is_held, mapping)) ||
+			mm_holds(t->mm, mapping);
+		if (held)
+			strscpy_pad(comm, t->comm, TASK_COMM_LEN);
+		task_unlock(t);
+		if (held)
+			return task_tgid_nr(p);
+	}
+	return 0;
 }

@@ -35,6 +35,9 @@ bool unmapped_make_plain(struct zone *zone, struct page *page);
 bool unmapped_drain(const struct alloc_context *ac);
 void unmapped_drain_range(unsigned long start_pfn, unsigned long end_pfn);
 
+/* Memory goes offline: vacate.c */
+void unmapped_vacate_range(unsigned long start_pfn, unsigned long end_pfn);
+
 /* Which block can be had at all: take.c */
 bool unmapped_block_fixed(const struct page *page);
 
@@ -82,6 +85,11 @@ static inline bool unmapped_drain(const struct alloc_context *ac)
 
 static inline void unmapped_drain_range(unsigned long start_pfn,
 					unsigned long end_pfn)
+{
+}
+
+static inline void unmapped_vacate_range(unsigned long start_pfn,
+					 unsigned long end_pfn)
 {
 }
 

@@ -15,6 +15,12 @@
  *	arch_direct_map_block_remap()		the entry is what it was
  *	arch_direct_map_mend()			and so is what it was a part of
  *
+ * Where hardware-poisoned pages are not to be mapped again, in the place of remap:
+ *
+ *	arch_direct_map_pieces_prepare()	a page table
+ *	arch_direct_map_block_remap_pieces()	an entry a page, but for those
+ *	arch_direct_map_pieces_finish()		it is counted, or came to nothing
+ *
  * The kernel-doc is with the implementation.
  */
 #ifndef _LINUX_DIRECT_MAP_H
@@ -44,6 +50,10 @@ enum direct_map_block arch_direct_map_block_kind(const struct page *block);
 int arch_direct_map_block_prepare(const struct page *block);
 int arch_direct_map_block_unmap(const struct page *block);
 void arch_direct_map_block_remap(const struct page *block);
+void *arch_direct_map_pieces_prepare(void);
+void arch_direct_map_block_remap_pieces(const struct page *block, void *table,
+					const unsigned long *absent);
+void arch_direct_map_pieces_finish(void *table, const unsigned long *absent);
 void arch_direct_map_flush(const struct page *block, unsigned int nr_blocks);
 bool arch_direct_map_block_mapped(const struct page *block);
 bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn);

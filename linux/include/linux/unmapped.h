@@ -12,7 +12,7 @@
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
 int unmapped_enable(void);
 bool unmapped_available(void);
-bool unmapped_blocks_exist(void);
+int unmapped_vacate(void);
 #else
 static inline int unmapped_enable(void)
 {
@@ -24,9 +24,9 @@ static inline bool unmapped_available(void)
 	return false;
 }
 
-static inline bool unmapped_blocks_exist(void)
+static inline int unmapped_vacate(void)
 {
-	return false;
+	return 0;
 }
 #endif
 

@@ -79,19 +79,6 @@ int unmapped_enable(void)
 }
 EXPORT_SYMBOL_GPL(unmapped_enable);
 
-/**
- * unmapped_blocks_exist() - is any memory absent from the direct map now?
- *
- * For those who cannot cope with that, such as hibernation. Racy unless the
- * caller keeps others from allocating.
- *
- * Return: true if some is.
- */
-bool unmapped_blocks_exist(void)
-{
-	return global_zone_page_state(NR_UNMAPPED);
-}
-
 static int __init unmapped_init(void)
 {
 	if (!arch_direct_map_can_flip()) {

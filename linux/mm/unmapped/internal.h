@@ -6,6 +6,7 @@
  *	core.c		readiness, refusals
  *	pool.c		the worker of a zone, counters
  *	flip.c		a request
+ *	vacate.c	memory that goes offline, hibernation
  *	take.c		which block; ordinary requests have one back
  *	drain.c		free pages on lists of their own
  *	free.c		a page is freed
@@ -128,6 +129,10 @@ static inline struct unmapped_pool *unmapped_pool(struct zone *zone,
 extern struct workqueue_struct *unmapped_wq;
 
 /* pool.c */
+
+/* Blocks for one shootdown, and blocks for one time under the zone lock. */
+#define UNMAPPED_POOL_BATCH	8
+
 int unmapped_pool_init(void);
 void unmapped_pool_note_request(struct unmapped_pool *pool, gfp_t gfp);
 void unmapped_pool_note_pressure(struct unmapped_pool *pool);

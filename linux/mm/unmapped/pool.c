@@ -47,8 +47,6 @@ static bool unmapped_pool_fixed __read_mostly;
 #define UNMAPPED_POOL_PART	64
 /* ... and filled only as long as that many times as many blocks are free. */
 #define UNMAPPED_POOL_PLENTY	4
-/* Blocks for one shootdown, and blocks for one time under the zone lock. */
-#define UNMAPPED_POOL_BATCH	8
 
 static struct workqueue_struct *unmapped_pool_wq __ro_after_init;
 

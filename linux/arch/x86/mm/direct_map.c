@@ -77,6 +77,7 @@
  * They are split here. direct_map_mend.c puts them together when all that they
  * were split into is there again.
  */
+#include <linux/bitmap.h>
 #include <linux/direct_map.h>
 #include <linux/efi.h>
 #include <linux/error-injection.h>
@@ -86,6 +87,7 @@
 #include <linux/pgalloc.h>
 #include <linux/pgtable.h>
 #include <linux/spinlock.h>
+#include <linux/vmstat.h>
 
 #include <asm/efi.h>
 #include <asm/sections.h>
@@ -329,6 +331,73 @@ void arch_direct_map_block_remap(const struct page *block)
 		return;
 	VM_WARN_ON_ONCE(!pmd_none(READ_ONCE(*pmd)));
 	set_pmd(pmd, direct_map_block_pmd(block));
+}
+
+/**
+ * arch_direct_map_pieces_prepare - get ready to map a pageblock by the page
+ *
+ * Context: Process context, interrupts on.
+ * Return: a page table for arch_direct_map_block_remap_pieces(), or NULL.
+ */
+void *arch_direct_map_pieces_prepare(void)
+{
+	return direct_map_alloc_table();
+}
+
+/**
+ * arch_direct_map_block_remap_pieces - put one pageblock back, in part
+ * @block: first page of the pageblock, which arch_direct_map_block_unmap() took
+ *	   out, and all of which the caller owns but for pages that are never used
+ * @table: what arch_direct_map_pieces_prepare() returned
+ * @absent: a bit for each page that stays out for good
+ *
+ * As set_mce_nospec() does to a block of ordinary memory: it has 4 KiB entries then,
+ * and a page that is hardware-poisoned has none that is present.
+ * arch_direct_map_block_prepare() refuses the block from now on. No flush is
+ * needed, as with arch_direct_map_block_remap().
+ *
+ * Context: Any, with any locks held. arch_direct_map_pieces_finish() has to follow.
+ */
+void arch_direct_map_block_remap_pieces(const struct page *block, void *table,
+					const unsigned long *absent)
+{
+	pmd_t *pmd = direct_map_pmd(block_addr(block));
+	unsigned long pfn = page_to_pfn(block);
+	pte_t *ptes = table;
+
+	/* As above; the table is lost then, and the block stays out */
+	if (WARN_ON_ONCE(!pmd))
+		return;
+	VM_WARN_ON_ONCE(!pmd_none(READ_ONCE(*pmd)));
+
+	/* 0, as memory hot-remove frees a table with nothing else in it */
+	for (unsigned int i = 0; i < PTRS_PER_PTE; i++)
+		set_pte(ptes + i, test_bit(i, absent) ? __pte(0) :
+			pfn_pte(pfn + i, canon_pgprot(PAGE_KERNEL)));
+	/* Whoever finds the table finds what is in it */
+	smp_wmb();
+	set_pmd(pmd, __pmd(__pa(table) | _KERNPG_TABLE));
+}
+
+/**
+ * arch_direct_map_pieces_finish - count a pageblock that is mapped by the page
+ * @table: what arch_direct_map_pieces_prepare() returned
+ * @absent: as for arch_direct_map_block_remap_pieces(); NULL: that was not called,
+ *	    and the table is freed
+ *
+ * Apart, as the DirectMap lines have a lock that cannot be taken there.
+ *
+ * Context: Process context, interrupts on.
+ */
+void arch_direct_map_pieces_finish(void *table, const unsigned long *absent)
+{
+	if (!absent) {
+		pte_free_kernel(&init_mm, table);
+		return;
+	}
+	update_page_count(PG_LEVEL_2M, -1);
+	update_page_count(PG_LEVEL_4K, PTRS_PER_PTE - bitmap_weight(absent, PTRS_PER_PTE));
+	count_vm_event(DIRECT_MAP_LEVEL2_SPLIT);
 }
 
 /**

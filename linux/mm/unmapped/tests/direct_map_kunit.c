@@ -844,6 +844,71 @@ static int direct_map_test_init(struct kunit *test)
 	return 0;
 }
 
+/* A page of the block is not mapped again, ever: the others are, by themselves. */
+static void remap_pieces(struct kunit *test)
+{
+	const unsigned int bad[] = { 0, 7, BLOCK_PAGES - 1 };
+	struct page *block = alloc_prepared(test);
+	unsigned long addr = addr_of(block);
+	DECLARE_BITMAP(absent, BLOCK_PAGES);
+	unsigned long small;
+	unsigned int level;
+	void *table;
+
+	bitmap_zero(absent, BLOCK_PAGES);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
+		__set_bit(bad[i], absent);
+	memset((void *)addr, 0x5a, PMD_SIZE);
+	small = small_kb(test);
+
+	unmap(test, block);
+	arch_direct_map_flush(block, 1);
+	table = arch_direct_map_pieces_prepare();
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	arch_direct_map_block_remap_pieces(block, table, absent);
+	arch_direct_map_pieces_finish(table, absent);
+	KUNIT_EXPECT_EQ(test, small_kb(test) - small,
+			(BLOCK_PAGES - ARRAY_SIZE(bad)) * (PAGE_SIZE / SZ_1K));
+
+	for (unsigned int i = 0; i < BLOCK_PAGES; i++) {
+		u64 entry = entry_of(addr + i * PAGE_SIZE, &level);
+
+		KUNIT_EXPECT_EQ(test, level, PG_LEVEL_4K);
+		KUNIT_EXPECT_EQ(test, can_read(addr + i * PAGE_SIZE), !test_bit(i, absent));
+		if (test_bit(i, absent))
+			KUNIT_EXPECT_EQ(test, entry, 0);
+		else
+			KUNIT_EXPECT_NULL(test, memchr_inv((void *)addr + i * PAGE_SIZE,
+							   0x5a, PAGE_SIZE));
+	}
+	/* As any that is in pieces */
+	expect_kind(test, block, DIRECT_MAP_BLOCK_FIXED, "in pieces");
+
+	/* The pages are the test's: back with them, and the block in one piece */
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
+		set_pte(lookup_address(addr + bad[i] * PAGE_SIZE, &level),
+			mk_pte(block + bad[i], PAGE_KERNEL));
+	update_page_count(PG_LEVEL_4K, ARRAY_SIZE(bad));
+	KUNIT_EXPECT_EQ(test, can_read_block(block), 4);
+	KUNIT_EXPECT_EQ(test, set_memory_rox(addr, BLOCK_PAGES), 0);
+	KUNIT_EXPECT_EQ(test, make_whole(block), 0);
+	expect_kind(test, block, DIRECT_MAP_BLOCK_PLAIN, "whole again");
+}
+
+/* What was got ready for that and not used is nowhere. */
+static void remap_pieces_cancelled(struct kunit *test)
+{
+	struct page *block = alloc_prepared(test);
+	void *table;
+
+	unmap(test, block);
+	table = arch_direct_map_pieces_prepare();
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	arch_direct_map_pieces_finish(table, NULL);
+	arch_direct_map_block_remap(block);
+	expect_kind(test, block, DIRECT_MAP_BLOCK_PLAIN, "whole");
+}
+
 static struct kunit_case direct_map_test_cases[] = {
 	/* First, as the others split 1 GiB entries */
 	KUNIT_CASE(gib_entry),
@@ -854,6 +919,8 @@ static struct kunit_case direct_map_test_cases[] = {
 	KUNIT_CASE(stale_tlb),
 	KUNIT_CASE(stale_tlb_is_seen),
 	KUNIT_CASE(remap_anywhere),
+	KUNIT_CASE(remap_pieces),
+	KUNIT_CASE(remap_pieces_cancelled),
 	KUNIT_CASE(pieces_are_passed_over),
 	KUNIT_CASE(image_is_passed_over),
 	KUNIT_CASE(kind_plain),

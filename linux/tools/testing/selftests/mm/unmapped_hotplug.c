@@ -747,4 +747,133 @@ TEST_F_TIMEOUT(failure, soft_in_use, 300)
 	CHECK_STATE(self);
 }
 
+FIXTURE(poisoned)
+{
+	long pool_blocks;
+	struct snapshot before;
+	int kmsg;
+};
+
+FIXTURE_SETUP(poisoned)
+{
+	const char *missing = unmapped_missing();
+
+	self->kmsg = -1;
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (excluded())
+		SKIP(return, "off, as the kernel command line asks for");
+	if (access(MEMORY "hard_offline_page", W_OK) || memory_highest() < 0)
+		SKIP(return, "no memory failure, or no memory hotplug");
+	pin(0);
+	self->pool_blocks = set_pool_blocks(0);
+	self->kmsg = kmsg_open();
+	ASSERT_GE(self->kmsg, 0);
+	self->before = take_snapshot();
+	if (!self->before.present)
+		SKIP(return, "no page_tables in debugfs (CONFIG_PTDUMP_DEBUGFS)");
+}
+
+FIXTURE_TEARDOWN(poisoned)
+{
+	set_pool_blocks(self->pool_blocks);
+	close(self->kmsg);
+}
+
+/* Has the kernel said this since then? */
+static bool kmsg_says(int fd, const char *text)
+{
+	char line[1024];
+	ssize_t len;
+
+	for (;;) {
+		len = read(fd, line, sizeof(line) - 1);
+		if (len < 0 && errno == EPIPE)
+			continue;
+		if (len <= 0)
+			return false;
+		line[len] = '\0';
+		if (strstr(line, text))
+			return true;
+	}
+}
+
+/* A memory block that can go offline, and comes back; -1 if there is none. */
+static long memory_that_can_go(void)
+{
+	int tried = 0;
+	char path[128];
+
+	for (long nr = memory_highest(); nr > 0 && tried < 8; nr--) {
+		memory_path(path, sizeof(path), nr);
+		if (!file_says(path, "online"))
+			continue;
+		tried++;
+		if (!memory_set(nr, "offline", 5))
+			return memory_set(nr, "online_kernel", 10) ? -1 : nr;
+	}
+	return -1;
+}
+
+/*
+ * Memory with hardware-poisoned pages goes offline, those that were secret and those
+ * that were free in an unmapped block, and that is the end of it. The last test, as
+ * it does not come back.
+ */
+TEST_F_TIMEOUT(poisoned, memory, 300)
+{
+	const unsigned long block = memory_block_size();
+	long total = read_meminfo("MemTotal"), nr, at, corrupted, unmapped;
+	unsigned long used, idle;
+	struct snapshot now;
+	char said[64], *mem;
+	size_t size;
+	int err;
+
+	nr = memory_that_can_go();
+	if (nr < 0)
+		SKIP(return, "no memory block can go offline");
+	mem = secret_in(nr * block, (nr + 1) * block, &size, &at);
+	if (!mem)
+		SKIP(return, "no secret memory where memory can go offline");
+	used = phys_of(mem + at);
+	idle = used ^ 4096;
+
+	/* Somebody uses it yet, and it is said who does */
+	EXPECT_EQ(memory_set(nr, "offline", 10), -EBUSY);
+	snprintf(said, sizeof(said), "in use by unmapped_hotplu (pid %d)", getpid());
+	EXPECT_TRUE(kmsg_says(self->kmsg, said));
+
+	corrupted = read_meminfo("HardwareCorrupted");
+	err = write_file(MEMORY "hard_offline_page", "%#lx", used);
+	EXPECT_TRUE(!err || err == -EBUSY);
+	munmap(mem, size);
+	settle();
+	EXPECT_EQ(write_file(MEMORY "hard_offline_page", "%#lx", idle), 0);
+	EXPECT_EQ(read_meminfo("HardwareCorrupted"), corrupted + 8);
+	EXPECT_FALSE(direct_map_shows(used));
+	EXPECT_FALSE(direct_map_shows(idle));
+
+	unmapped = read_vmstat("nr_no_direct_map");
+	ASSERT_EQ(memory_set(nr, "offline", 10), 0);
+	EXPECT_EQ(total - read_meminfo("MemTotal"), (long)(block / KiB));
+	EXPECT_LT(read_vmstat("nr_no_direct_map"), unmapped);
+
+	/* They stay off the direct map, and it is all that does */
+	EXPECT_FALSE(direct_map_shows(used));
+	EXPECT_FALSE(direct_map_shows(idle));
+	now = take_snapshot();
+	EXPECT_EQ(unaccounted(&self->before, &now), 2 * 4096);
+	EXPECT_EQ(counters_wrong(), NULL);
+	EXPECT_EQ(kmsg_complaint(self->kmsg), NULL);
+
+	/* It does not come back */
+	EXPECT_LT(memory_set(nr, "online_kernel", 10), 0);
+	EXPECT_FALSE(direct_map_shows(used));
+	mem = secret_map(8 * MiB);
+	ASSERT_NE(mem, MAP_FAILED);
+	EXPECT_TRUE(all_zero(mem, 8 * MiB));
+	munmap(mem, 8 * MiB);
+}
+
 TEST_HARNESS_MAIN
