@@ -16,7 +16,7 @@ endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all unit kernel image shell tree save mail check bisect deps source clean machine demo fragmentation atomic-load bench bench-quick bench-off results pictures \
+.PHONY: help run test test-all unit kernel image shell tree save mail check cross bisect deps source clean machine demo fragmentation atomic-load bench bench-quick bench-off results pictures \
 	deb deb-deps deb-test
 
 help:
@@ -33,6 +33,8 @@ help:
 	@echo 'make mail OUT=DIR          the series as anybody can git am it, with its cover letter'
 	@echo '                           (build/mail unless said; OPTIONS="--version 2": scripts/mail.sh --help)'
 	@echo 'make check                 the series: applies, git am, checkpatch, sizes, sparse, coccicheck, overlay'
+	@echo 'make cross                 what the series touches, compiled for machines that are not booted:'
+	@echo '                           clang, i386, arm64, riscv64, allnoconfig (OPTIONS="clang": one of them)'
 	@echo 'make bisect                every commit of the series builds and boots (long)'
 	@echo 'make fragmentation         a mixed load beside the stock kernel: what it does to memory'
 	@echo '                           (OPTIONS="--quick --seed 7": bench/fragmentation --help)'
@@ -97,6 +99,10 @@ unit: tree
 check: tree
 	@scripts/check.sh
 
+cross: tree
+	@scripts/deps.sh cross
+	@scripts/cross.sh $(OPTIONS)
+
 bisect: tree
 	@scripts/bisect.sh
 
@@ -140,5 +146,5 @@ deb-test: deb
 	@scripts/deb-test.sh
 
 clean:
-	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/mail $(B)/unit $(B)/bisect $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb
+	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/mail $(B)/unit $(B)/bisect $(B)/cross $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb
 	@echo 'clean: build/linux, build/source and build/ccache stay; rm -rf build removes them, unsaved commits too'

@@ -3,11 +3,11 @@
 # Install the Debian packages that the doors need.
 set -eu
 . "$(dirname "$0")/lib.sh"
-usage "${1:-}" "usage: deps.sh [deb]
+usage "${1:-}" "usage: deps.sh [deb | cross]
 
 Installs what is missing of the Debian packages that the build, the test
-machine and the checks need, with apt-get (as root or through sudo); with deb,
-of those too that only 'make deb' and 'make deb-test' need."
+machine and the checks need, with apt-get (as root or through sudo); with deb
+or cross, of those too that only 'make deb' and 'make deb-test', or 'make cross', need."
 
 # build; tests' headers; test machine; series and checks; report
 packages="gcc make flex bison bc libelf-dev libssl-dev xz-utils gzip cpio rsync kmod perl python3 ccache
@@ -20,6 +20,8 @@ case ${1:-} in
 '') ;;
 # dpkg-buildpackage and what the packages' rules call; the machine they are installed in
 deb)	packages="$packages dpkg-dev debhelper fakeroot libdw-dev lintian mmdebstrap uidmap e2fsprogs" ;;
+# compilers for what is not booted
+cross)	packages="$packages clang lld llvm gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu" ;;
 *)	die "no such set of packages: $1 (--help)" ;;
 esac
 

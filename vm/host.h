@@ -98,6 +98,7 @@ static void hear(char *line, size_t size)
  * levels: /proc/kcore's program headers have both addresses of each piece of
  * memory. Those of the kernel's image are not the direct map's.
  */
+__attribute__((unused))
 static uint64_t direct_map_base(void)
 {
 	int fd = open("/proc/kcore", O_RDONLY);
@@ -127,6 +128,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* Where the pages are: sorted, neighbours in one line. */
+__attribute__((unused))
 static void tell_frames(const char *what, const char *p, unsigned long pages)
 {
 	uint64_t *frame = malloc(pages * sizeof(*frame));

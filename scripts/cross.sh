@@ -1,0 +1,91 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Compile what the series touches for machines that are not booted.
+set -eu
+. "$(dirname "$0")/lib.sh"
+usage "${1:-}" "usage: cross.sh [TARGET...]
+
+Compiles the parts of build/linux that the series is about (mm/, fs/proc/, kernel/power/,
+x86's mm/, what is called elsewhere), and fails on an error or on a warning:
+
+  clang		x86-64, with clang, with the feature
+  i386		32-bit x86 with PAE: without the feature
+  arm64		without the feature, which only x86-64 has
+  riscv64	the same
+  allnoconfig	x86-64 with nothing that can be left out, and the feature
+
+All of them unless said. 'make deps-cross' installs the compilers. Logs:
+build/cross/TARGET.log."
+
+tree=$BUILD/linux
+dir=$BUILD/cross
+mkdir -p "$dir"
+[ $# -gt 0 ] || set -- clang i386 arm64 riscv64 allnoconfig
+feature='CONFIG_KUNIT=y CONFIG_SECRETMEM=y CONFIG_PAGE_ALLOC_UNMAPPED=y CONFIG_MERMAP=y'
+
+# prepare TARGET: variables for make, the configuration to begin with, what to set
+prepare()
+{
+	arch='' defconfig=defconfig set=''
+	case $1 in
+	clang)	arch='ARCH=x86_64 LLVM=1'
+		need_tool clang ld.lld
+		set="$feature CONFIG_SMP=y CONFIG_MEMORY_HOTPLUG=y CONFIG_MEMORY_HOTREMOVE=y CONFIG_MEMORY_FAILURE=y CONFIG_HIBERNATION=y
+			CONFIG_FREETYPE_KUNIT_TEST=y CONFIG_UNMAPPED_KUNIT_TEST=y CONFIG_MERMAP_KUNIT_TEST=y
+			CONFIG_DIRECT_MAP_KUNIT_TEST=y CONFIG_UNMAPPED_ZERO_KUNIT_TEST=y CONFIG_FREETYPE_TEST_PROPERTY=y" ;;
+	i386)	arch='ARCH=i386' defconfig=i386_defconfig
+		set='CONFIG_HIGHMEM64G=y CONFIG_X86_PAE=y' ;;
+	arm64)	arch='ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-'
+		need_tool aarch64-linux-gnu-gcc
+		set='CONFIG_SECRETMEM=y CONFIG_HIBERNATION=y' ;;
+	riscv64) arch='ARCH=riscv CROSS_COMPILE=riscv64-linux-gnu-'
+		need_tool riscv64-linux-gnu-gcc
+		set='CONFIG_SECRETMEM=y CONFIG_HIBERNATION=y' ;;
+	allnoconfig)
+		arch='ARCH=x86_64' defconfig=allnoconfig
+		set="CONFIG_64BIT=y CONFIG_SMP=y CONFIG_SPARSEMEM_VMEMMAP=y CONFIG_MMU=y $feature" ;;
+	*)	die "no such target: $1 (--help)" ;;
+	esac
+}
+
+# shellcheck disable=SC2317 # step calls it
+one()
+{
+	out=$dir/$1
+	mkdir -p "$out"
+	# shellcheck disable=SC2086
+	make -s -C "$tree" O="$out" $arch "$defconfig"
+	# shellcheck disable=SC2086
+	printf '%s\n' $set >"$out/fragment"
+	# shellcheck disable=SC2086
+	(cd "$tree" && env $arch ./scripts/kconfig/merge_config.sh -m -O "$out" "$out/.config" "$out/fragment") >"$out/merge.log"
+	# shellcheck disable=SC2086
+	make -s -C "$tree" O="$out" $arch olddefconfig
+	case $set in
+	*PAGE_ALLOC_UNMAPPED*)
+		for s in CONFIG_PAGE_ALLOC_UNMAPPED CONFIG_MERMAP; do
+			grep -qx "$s=y" "$out/.config" || { echo "error: $s is not set"; return 1; }
+		done ;;
+	esac
+	# Folders whole, as their Makefiles know what a configuration has of them
+	parts='mm/ fs/proc/ kernel/power/ kernel/fork.o lib/buildid.o'
+	case $1 in clang|i386|allnoconfig) parts="$parts arch/x86/mm/ arch/x86/kernel/smpboot.o" ;; esac
+	# shellcheck disable=SC2086
+	make -C "$tree" O="$out" $arch -k -j"$(nproc)" prepare
+	# shellcheck disable=SC2086
+	make -C "$tree" O="$out" $arch -k -j"$(nproc)" $parts
+}
+
+rc=0
+for target; do
+	prepare "$target"
+	if step "cross: $target" "$dir/$target.log" one "$target" &&
+	   ! grep -E '(warning|error):' "$dir/$target.log" >&2; then
+		say "ok      $target"
+	else
+		first_error "$dir/$target.log"
+		say "not ok  $target: $dir/$target.log"
+		rc=1
+	fi
+done
+exit "$rc"
