@@ -433,8 +433,11 @@ static inline bool walk_free_lists(long *listed, long *marked)
 			}
 			continue;
 		}
-		if (strncmp(line, "Node", 4))
+		if (strncmp(line, "Node", 4)) {
+			/* What is free in the next node */
+			column = -1;
 			continue;
+		}
 		at = strstr(line, "NoDirectMap");
 		if (at) {
 			at += strlen("NoDirectMap");
