@@ -816,6 +816,21 @@ static long memory_that_can_go(void)
 }
 
 /*
+ * One of the same block that is on a free list, or 0. One on a CPU's list is as
+ * good as in use to memory_failure(), as any such page is.
+ */
+static unsigned long free_page_beside(unsigned long phys)
+{
+	const unsigned long start = phys & ~(BLOCK_SIZE - 1);
+
+	for (unsigned long page = start; page < start + BLOCK_SIZE; page += 4096) {
+		if (page != phys && page_flag(page, KPF_BUDDY))
+			return page;
+	}
+	return 0;
+}
+
+/*
  * Memory with hardware-poisoned pages goes offline, those that were secret and those
  * that were free in an unmapped block, and that is the end of it. The last test, as
  * it does not come back.
@@ -837,7 +852,6 @@ TEST_F_TIMEOUT(poisoned, memory, 300)
 	if (!mem)
 		SKIP(return, "no secret memory where memory can go offline");
 	used = phys_of(mem + at);
-	idle = used ^ 4096;
 
 	/* Somebody uses it yet, and it is said who does */
 	EXPECT_EQ(memory_set(nr, "offline", 10), -EBUSY);
@@ -849,6 +863,8 @@ TEST_F_TIMEOUT(poisoned, memory, 300)
 	EXPECT_TRUE(!err || err == -EBUSY);
 	munmap(mem, size);
 	settle();
+	idle = free_page_beside(used);
+	ASSERT_NE(idle, 0);
 	EXPECT_EQ(write_file(MEMORY "hard_offline_page", "%#lx", idle), 0);
 	EXPECT_EQ(read_meminfo("HardwareCorrupted"), corrupted + 8);
 	EXPECT_FALSE(direct_map_shows(used));
