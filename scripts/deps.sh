@@ -21,7 +21,7 @@ case ${1:-} in
 # dpkg-buildpackage and what the packages' rules call; the machine they are installed in
 deb)	packages="$packages dpkg-dev debhelper fakeroot libdw-dev lintian mmdebstrap uidmap e2fsprogs" ;;
 # compilers for what is not booted
-cross)	packages="$packages clang lld llvm gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu" ;;
+cross)	packages="$packages clang-19 lld-19 llvm-19 gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu" ;;
 *)	die "no such set of packages: $1 (--help)" ;;
 esac
 
