@@ -53,18 +53,6 @@ static long meminfo(const char *name)
 	return lookup(text, name);
 }
 
-static int put(const char *file, const char *text)
-{
-	int fd = open(file, O_WRONLY | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = errno;
-	close(fd);
-	return err;
-}
-
 /* Memory blocks behind those of the start: how many, and do something to each. */
 static int blocks(void (*fn)(const char *state))
 {
@@ -229,7 +217,7 @@ static struct state look(void)
 	};
 }
 
-static void nothing_left(const struct state *before, long poisoned)
+static void nothing_left(const struct state *before)
 {
 	struct state now = look();
 
@@ -245,7 +233,17 @@ static void nothing_left(const struct state *before, long poisoned)
 	claim(now.tables <= before->tables + 1, "no page table is left");
 	printf("direct map: %ld kB before, %ld kB now\n", before->direct, now.direct);
 	claim(now.direct == before->direct, "the DirectMap lines are as before");
-	claim(meminfo("HardwareCorrupted:") == poisoned, "HardwareCorrupted");
+	claim(meminfo("HardwareCorrupted:") == 0, "HardwareCorrupted");
+}
+
+static void unplug(const struct state *before)
+{
+	order("unplug");
+	claim(gone(PATIENCE), "it is unplugged");
+	/* What the pool has in the memory that stays is let go */
+	for (int i = 0; i < PATIENCE * 10 && counter("nr_no_direct_map") > before->unmapped; i++)
+		usleep(100000);
+	nothing_left(before);
 }
 
 int main(void)
@@ -300,15 +298,10 @@ int main(void)
 	put("/proc/sys/vm/no_direct_map_pool_blocks", "16");
 	for (int i = 0; i < 100 && counter("nr_free_no_direct_map") < 16 * 512; i++)
 		usleep(100000);
-	claim(counter("nr_free_no_direct_map") >= 16 * 512, "the pool is on it");
+	claim(counter("nr_free_no_direct_map") >= 16 * 512, "the pool has its 16 blocks");
 	put("/proc/sys/vm/no_direct_map_pool_blocks", "0");
 	blocks(online);
-	order("unplug");
-	claim(gone(PATIENCE), "it is unplugged");
-	/* What the pool has in the memory that stays is let go */
-	for (int i = 0; i < PATIENCE * 10 && counter("nr_no_direct_map") > before.unmapped; i++)
-		usleep(100000);
-	nothing_left(&before, 0);
+	unplug(&before);
 
 	/* Again, with page tables that come anew, and a page that fails */
 	plug();
@@ -321,11 +314,7 @@ int main(void)
 	snprintf(text, sizeof(text), "%#lx", (unsigned long)phys);
 	if (!access(MEMORY "hard_offline_page", W_OK))
 		claim(!put(MEMORY "hard_offline_page", text), "a free page is hardware-poisoned");
-	order("unplug");
-	claim(gone(PATIENCE), "it is unplugged");
-	for (int i = 0; i < PATIENCE * 10 && counter("nr_no_direct_map") > before.unmapped; i++)
-		usleep(100000);
-	nothing_left(&before, 0);
+	unplug(&before);
 	tell("bye\n");
 	return failed;
 }

@@ -48,19 +48,6 @@ static void skip(const char *why)
 	exit(SKIP);
 }
 
-/* 0, or the error. */
-static int put(const char *file, const char *text)
-{
-	int fd = open(file, O_WRONLY | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = errno;
-	close(fd);
-	return err;
-}
-
 static long vmstat(const char *name)
 {
 	static char text[32768];

@@ -65,6 +65,20 @@ static void slurp(const char *file, char *text, size_t size)
 		die(file);
 }
 
+/* Write to a file: 0, or the error. */
+__attribute__((unused))
+static int put(const char *file, const char *text)
+{
+	int fd = open(file, O_WRONLY | O_CLOEXEC), err = 0;
+
+	if (fd < 0)
+		return errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = errno;
+	close(fd);
+	return err;
+}
+
 /* The number after a name at the start of a line, or -1. */
 __attribute__((unused))
 static long lookup(const char *text, const char *key)
