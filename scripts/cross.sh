@@ -14,7 +14,7 @@ x86's mm/, what is called elsewhere), and fails on an error or on a warning:
   riscv64	the same
   allnoconfig	x86-64 with nothing that can be left out, and the feature
 
-All of them unless said. 'make deps-cross' installs the compilers. Logs:
+All of them unless said. 'make cross' installs the compilers. Logs:
 build/cross/TARGET.log."
 
 tree=$BUILD/linux

@@ -72,7 +72,7 @@ for k in stock this; do
 	sed -n "s/^proof /$k proof /p" "$out/$k/host.out"
 done >"$out/figures"
 
-# The limits are those of bench/report.py
+# The limits are those of bench/limits
 limit() { awk -v name="$1" '$1 == name { print $2 }' "$TOP/bench/limits"; }
 awk -v runs="$runs" -v limit_both="$(limit P3_BOTH)" -v limit_fault="$(limit P3_FAULT)" \
 	-f "$TOP/scripts/demo.awk" "$out/figures"

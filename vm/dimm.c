@@ -221,8 +221,12 @@ static void nothing_left(const struct state *before)
 {
 	struct state now = look();
 
-	/* What was split of other memory is mended before long */
-	for (int i = 0; i < 2 * PATIENCE && now.tables > before->tables; i++) {
+	/*
+	 * What was split of other memory is mended before long; and the direct map
+	 * shrinks only when the memory blocks are gone.
+	 */
+	for (int i = 0; i < 2 * PATIENCE && (now.tables > before->tables ||
+					     now.direct != before->direct); i++) {
 		sleep(1);
 		now = look();
 	}
@@ -250,7 +254,7 @@ int main(void)
 {
 	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
 	struct dirent *entry;
-	struct state before;
+	struct state start, before;
 	char text[64], *mem;
 	uint64_t phys;
 	DIR *dir;
@@ -279,10 +283,14 @@ int main(void)
 	leave_few_blocks();
 	make_room();
 	/* The first time leaves some page tables, with the feature or without */
+	start = look();
 	plug();
 	order("unplug");
 	claim(gone(PATIENCE), "it is unplugged");
+	for (int i = 0; i < PATIENCE && look().direct != start.direct; i++)
+		sleep(1);
 	before = look();
+	claim(before.direct == start.direct, "and its direct map is gone");
 
 	/* Secrets, a pool, and both given up before it is unplugged */
 	plug();
