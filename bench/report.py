@@ -336,13 +336,15 @@ def secret(r):
            "unmapped yet; second life: the pool is warm. *In one go*: nobody looks at counters between fault and free,",
            "in which time the pool would be filled. Each kind comes five times, in turn: what it costs depends on what",
            "others have left on the per-CPU lists, and medians are shown, but for first lives, of which there is one.",
-           "`populate` is `mmap()` with `MAP_POPULATE` or `MAP_LOCKED`; `fork` is a child that ends at once, with the",
+           "`populate` is `mmap()` with `MAP_POPULATE` or `MAP_LOCKED`, in a second life; `fork` is a child that ends at once, with the",
            "memory mapped. Instructions a page (a child).", ""]
     rows = []
     for text, life, part in (("first life, fault", "cold", "fault"), ("first life, free", "cold", "free"),
                              ("first life, both", "cold", None), ("second life, fault", "warm", "fault"),
                              ("second life, free", "warm", "free"), ("second life, both", "warm", None),
-                             ("another one, in one go", "whole", "both"), ("populate", "populate", "populate"), ("fork", "warm", "fork")):
+                             ("another one, in one go", "whole", "both"), ("populate", "populate", "populate"),
+                             ("second life, at random, fault", "random", "fault"),
+                             ("first life, by `fallocate()`", "ahead", "fallocate"), ("fork", "warm", "fork")):
         cells = {}
         for kernel in ("stock", "release"):
             for kind in KINDS:
@@ -355,9 +357,8 @@ def secret(r):
                      times(cells["release", "secret"], cells["stock", "secret"])])
     out += table(["", "stock: memfd", "locked", "secret", "this: memfd", "locked", "secret",
                   "secret to memfd", "to stock's"], rows)
-    if all(r.count("secret", k, "secret", "ops", kind="secret", life="populate", part="populate", **size) == 0
-           for k in ("stock", "release")):
-        out += ["Secret memory cannot be populated: `MAP_POPULATE` leaves it as it is, on either kernel.", ""]
+    if r.count("secret", "stock", "secret", "ops", kind="secret", life="populate", part="populate", **size) == 0:
+        out += ["Stock's secret memory cannot be populated: `MAP_POPULATE` leaves it as it is.", ""]
 
     rows = []
     for life, text in (("cold", "first life"), ("warm", "second life")):

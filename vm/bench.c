@@ -15,9 +15,11 @@
  *   bench.mib=LIST	secret: sizes (64)
  *   bench.threads=LIST	secret: how many take that much together (1)
  *   bench.kinds=LIST	secret: of memfd, secret, locked (all)
- *   bench.lives=LIST	secret: of cold, warm, whole, populate (all). cold is the first
- *			one after no block is unmapped any more: wait for that. whole
- *			is a second life that nobody looks at between fault and free
+ *   bench.lives=LIST	secret: of cold, warm, whole, populate, random, ahead (all). cold is
+ *			the first one after no block is unmapped any more: wait for
+ *			that. whole is a second life that nobody looks at between fault
+ *			and free, random one that is touched in that order; ahead is a
+ *			first one by fallocate()
  *   bench.ways=LIST	window: of mermap, vmap, vm_map_ram, kmap_local (all)
  *
  * A sample is a line: "sample FIGURE LABEL=TEXT... | NAME=NUMBER...". Times are in
@@ -408,7 +410,7 @@ struct life {
 	const char *name;
 	long mib;
 	/* fork: children, between fault and free; whole: nothing is between them */
-	bool populate, fork, whole;
+	bool populate, fork, whole, random, ahead;
 };
 
 /* What is between two meetings, told by the first thread. */
@@ -478,6 +480,21 @@ static void fork_some(const struct life *life)
 	print_counters(before, after);
 }
 
+/* Each page once, in an order that is the same each time: a full-period generator. */
+static void touch_random(char *mem, size_t size)
+{
+	const size_t nr = size / PAGE;
+	size_t page = 0, period = 1;
+
+	while (period < nr)
+		period *= 2;
+	for (size_t i = 0; i < period; i++) {
+		page = (page * 1664525 + 1013904223) % period;
+		if (page < nr)
+			touch(mem + page * PAGE, PAGE, PATTERN);
+	}
+}
+
 struct live {
 	const struct life *life;
 	int thread;
@@ -497,10 +514,20 @@ static void *live(void *arg)
 		phase_begin(&phase, l->thread);
 		area_map(&area, true);
 		phase_end(&phase, l->thread, life, "populate", &area);
+	} else if (life->ahead) {
+		area_map(&area, false);
+		phase_begin(&phase, l->thread);
+		/* Stock's secret memory has no pages then */
+		if (fallocate(area.fd, 0, 0, size) && errno != EOPNOTSUPP)
+			die("fallocate");
+		phase_end(&phase, l->thread, life, "fallocate", &area);
 	} else {
 		area_map(&area, false);
 		phase_begin(&phase, l->thread);
-		touch(area.mem, size, PATTERN);
+		if (life->random)
+			touch_random(area.mem, size);
+		else
+			touch(area.mem, size, PATTERN);
 		if (!life->whole)
 			phase_end(&phase, l->thread, life, "fault", &area);
 	}
@@ -570,13 +597,24 @@ static void live_all(enum kind kind, const char *lives, long mib, int threads)
 	life.populate = true;
 	if (listed(lives, life.name = "populate"))
 		live_once(&life, threads);
+	life.populate = false;
+	life.random = true;
+	if (listed(lives, life.name = "random"))
+		live_once(&life, threads);
+	life.random = false;
+	life.ahead = true;
+	if (listed(lives, life.name = "ahead") && kind != LOCKED) {
+		if (kind == SECRET)
+			drain();
+		live_once(&life, threads);
+	}
 }
 
 static void figure_secret(void)
 {
 	const long rounds = number("bench.rounds", 1);
 	const char *kinds = strdup(parameter("bench.kinds", "memfd,secret,locked"));
-	const char *lives = strdup(parameter("bench.lives", "cold,warm,whole,populate"));
+	const char *lives = strdup(parameter("bench.lives", "cold,warm,whole,populate,random,ahead"));
 	long mib[MAX_LIST], threads[MAX_LIST];
 	const int nr_mib = numbers("bench.mib", "64", mib);
 	const int nr_threads = numbers("bench.threads", "1", threads);

@@ -13,7 +13,8 @@
  * What other CPUs can do is walk the entries of an open window speculatively,
  * if they run a thread of the same mm. Nobody uses such a translation, but
  * closing the window does not remove it. The page is marked, and whoever frees
- * it sees to it that it has no new owner before mermap_flush().
+ * one of an unmapped block sees to it that it has no new owner before
+ * mermap_flush().
  */
 #include <linux/export.h>
 #include <linux/gfp.h>
@@ -55,9 +56,9 @@ static const struct mermap_window mermap_none;
  * @mm: the mm; the caller holds a reference to its users (mm_users)
  *
  * The first call allocates the page tables of the windows of all CPUs (three
- * pages, four with 5-level page tables, and one more for each 32 CPUs) and 24
- * bytes for each CPU; they go with the mm. Later calls are cheap. A failure can
- * be repeated. After fork() the child has to be prepared anew, so do not
+ * pages, four with 5-level page tables, one more for each further 32 CPUs) and
+ * 24 bytes for each CPU; they go with the mm. Later calls are cheap. A failure
+ * can be repeated. After fork() the child has to be prepared anew, so do not
  * remember the result for longer than current->mm stays the same.
  *
  * Context: process context, may sleep, takes no lock that callers know of.
@@ -185,9 +186,9 @@ __mermap_get_many(struct page *page, unsigned int nr, pgprot_t prot)
 
 /**
  * mermap_get() - open a window to one or more unmapped pages
- * @page: the first page. The pages are physically contiguous, absent from the
- *	direct map, not anonymous, and the caller holds a reference to them
- *	until after mermap_put().
+ * @page: the first page. The pages are physically contiguous, of unmapped
+ *	blocks (page_unmapped()), not anonymous, and the caller holds a
+ *	reference to them until after mermap_put().
  * @size: how much of them the caller is going to touch, in bytes from the start
  *	of @page; 1 to MERMAP_MAX_SIZE
  * @prot: PAGE_KERNEL or PAGE_KERNEL_RO

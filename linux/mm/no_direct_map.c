@@ -34,6 +34,7 @@
 #include <asm/tlbflush.h>
 
 #include "internal.h"
+#include "unmapped.h"
 
 /**
  * folio_zap_direct_map - take a folio out of the direct map
@@ -110,6 +111,29 @@ void folio_erase_direct_map(struct folio *folio)
 
 	folio_restore_direct_map(folio);
 	folio_zero_segment(folio, 0, folio_size(folio));
+}
+
+/**
+ * folio_erase_no_direct_map - erase a part of a folio that stays in its mapping
+ * @folio: the folio, locked, of a mapping with AS_NO_DIRECT_MAP, from an unmapped block
+ * @first: the first page of the part
+ * @nr: how many pages it is
+ *
+ * A page that is hardware-poisoned is left alone: nobody reads it.
+ *
+ * Context: task, may sleep.
+ */
+void folio_erase_no_direct_map(struct folio *folio, unsigned long first,
+			       unsigned long nr)
+{
+	VM_WARN_ON_ONCE_FOLIO(!page_unmapped(&folio->page), folio);
+	VM_WARN_ON_ONCE_FOLIO(first + nr > folio_nr_pages(folio), folio);
+
+	for (unsigned long i = first; i < first + nr; i++) {
+		if (!PageHWPoison(folio_page(folio, i)))
+			unmapped_erase_page(folio_page(folio, i));
+		cond_resched();
+	}
 }
 
 static bool mapping_is_held(const struct address_space *mapping,

@@ -2,8 +2,8 @@
 /*
  * Page allocation off the direct map: where Linux's own mm/ calls mm/unmapped/.
  *
- * Despite their names, these work for every property of freetype_properties[].
- * The kernel-doc is with the definitions.
+ * Despite their names, these work for every property of freetype_properties[],
+ * unmapped_vacate_range() excepted. The kernel-doc is with the definitions.
  */
 #ifndef _MM_UNMAPPED_H
 #define _MM_UNMAPPED_H
@@ -25,6 +25,7 @@ bool unmapped_tainted(const struct page *page, unsigned int order);
 bool unmapped_free_page(struct page *page, unsigned int order, bool tainted);
 unsigned long unmapped_erase_folios(const struct folio_batch *folios,
 				    unsigned int first);
+void unmapped_erase_page(struct page *page);
 bool unmapped_pcp_free(struct page *page, unsigned int order, freetype_t freetype);
 
 /* Others want free blocks back: take.c, drain.c */
@@ -32,6 +33,7 @@ bool unmapped_give_back(struct zone *zone, unsigned int order,
 			enum migratetype migratetype);
 bool unmapped_block_free(struct zone *zone, unsigned int order);
 bool unmapped_make_plain(struct zone *zone, struct page *page);
+void unmapped_before_poison(struct zone *zone, struct page *page);
 bool unmapped_drain(const struct alloc_context *ac);
 void unmapped_drain_range(unsigned long start_pfn, unsigned long end_pfn);
 
@@ -62,6 +64,10 @@ unmapped_erase_folios(const struct folio_batch *folios, unsigned int first)
 	return 0;
 }
 
+static inline void unmapped_erase_page(struct page *page)
+{
+}
+
 static inline bool unmapped_give_back(struct zone *zone, unsigned int order,
 				      enum migratetype migratetype)
 {
@@ -76,6 +82,10 @@ static inline bool unmapped_block_free(struct zone *zone, unsigned int order)
 static inline bool unmapped_make_plain(struct zone *zone, struct page *page)
 {
 	return true;
+}
+
+static inline void unmapped_before_poison(struct zone *zone, struct page *page)
+{
 }
 
 static inline bool unmapped_drain(const struct alloc_context *ac)

@@ -14,9 +14,10 @@
  * memory (no flags) is encoded as its migratetype. It is a struct so that
  * passing a bare migratetype where free lists are indexed does not compile.
  *
- * To add a property: a list below, a row of freetype_properties[], and a
- * pageblock bit. Nothing that asks "is this plain memory?" has to change. Who
- * asks freetype_unmapped() means that property and no other.
+ * To add a property: a list below, a row of freetype_properties[], a pageblock
+ * bit in PAGEBLOCK_FREETYPE_MASK and in get_pfnblock_freetype(), a flag in
+ * ALLOC_PROPERTIES. Nothing that asks "is this plain memory?" has to change.
+ * Who asks freetype_unmapped() means that property and no other.
  *
  * To be included from <linux/mmzone.h> only, after enum migratetype.
  */

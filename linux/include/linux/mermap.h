@@ -166,17 +166,6 @@ static __always_inline bool mermap_page_tainted(const struct page *page)
 	return test_bit(PG_mermapped, &page->flags.f);
 }
 
-/**
- * mermap_page_clear_tainted() - forget that a page was seen through a window
- * @page: a page that has no owner, and which mermap_flush() was called for
- *
- * For those who keep the flags of a page between owners. Not atomic.
- */
-static __always_inline void mermap_page_clear_tainted(struct page *page)
-{
-	__clear_bit(PG_mermapped, &page->flags.f);
-}
-
 void mermap_flush(void);
 
 void mermap_mm_destroy(struct mm_struct *mm);
@@ -193,7 +182,6 @@ static inline bool mermap_page_tainted(const struct page *page)
 	return false;
 }
 
-static inline void mermap_page_clear_tainted(struct page *page) { }
 static inline void mermap_flush(void) { }
 static inline void mermap_mm_init(struct mm_struct *mm) { }
 static inline void mermap_mm_destroy(struct mm_struct *mm) { }

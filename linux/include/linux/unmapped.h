@@ -12,6 +12,7 @@
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
 int unmapped_enable(void);
 bool unmapped_available(void);
+void unmapped_foresee(gfp_t gfp, unsigned long nr_pages);
 int unmapped_vacate(void);
 #else
 static inline int unmapped_enable(void)
@@ -22,6 +23,10 @@ static inline int unmapped_enable(void)
 static inline bool unmapped_available(void)
 {
 	return false;
+}
+
+static inline void unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
+{
 }
 
 static inline int unmapped_vacate(void)

@@ -3,9 +3,11 @@
  * One pageblock gets a property, and loses it again: the ground floor.
  *
  * The property that there is: absent from the direct map. It costs one TLB
- * shootdown to take blocks out, and none to put them back. A block is erased
- * before it is taken out, and what its pages held when they are freed; so that
- * it is zero when it is put back, which any context can do: it is one store.
+ * shootdown to take blocks out, and none to put them back, which any context can
+ * do: it is one store. What a page held is erased when it is freed; what it held
+ * before its block was taken out, before the block is broken up: at once where a
+ * page of it is wanted, and else later, see unmapped_block_erase(). A block that
+ * is put back holds nothing that was secret.
  */
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
@@ -27,20 +29,7 @@
 
 static int direct_map_prepare(struct page *block)
 {
-	int err = arch_direct_map_block_prepare(block);
-
-	if (err)
-		return err;
-
-	for (unsigned long i = 0; i < pageblock_nr_pages; i += UNMAPPED_CLEAR_BATCH) {
-		/* KASAN has free pages poisoned */
-		kasan_disable_current();
-		clear_pages(kasan_reset_tag(page_address(block + i)),
-			    UNMAPPED_CLEAR_BATCH);
-		kasan_enable_current();
-		cond_resched();
-	}
-	return 0;
+	return arch_direct_map_block_prepare(block);
 }
 
 static int direct_map_apply(struct page *block)
@@ -96,8 +85,7 @@ const struct freetype_property freetype_properties[NR_FREETYPE_PROPERTIES] = {
  * @page: the first of the blocks, which the caller took off the free lists
  * @order: their order
  *
- * Everything that can fail or sleep for long: check their entries, split 1 GiB
- * entries, erase the contents.
+ * Everything that can fail: check their entries, split 1 GiB entries.
  *
  * Context: task, may sleep.
  * Return: 0; -ENOMEM if there is no page table for a split; other errors mean
@@ -116,6 +104,56 @@ int unmapped_block_prepare(struct unmapped_pool *pool, struct page *page,
 			err = property->prepare(page + i);
 	}
 	return err;
+}
+
+/**
+ * unmapped_block_clear() - erase blocks that are still in the direct map
+ * @pool: zone and property
+ * @page: the first of the blocks, which unmapped_block_prepare() was for
+ * @order: their order
+ *
+ * Nothing where contents do not die.
+ *
+ * Context: task, may sleep.
+ */
+void unmapped_block_clear(struct unmapped_pool *pool, struct page *page,
+			  unsigned int order)
+{
+	if (!freetype_property(pool->freetype)->contents_die)
+		return;
+
+	for (unsigned long i = 0; i < 1UL << order; i += UNMAPPED_CLEAR_BATCH) {
+		/* KASAN has free pages poisoned */
+		kasan_disable_current();
+		clear_pages(kasan_reset_tag(page_address(page + i)),
+			    UNMAPPED_CLEAR_BATCH);
+		kasan_enable_current();
+		cond_resched();
+	}
+}
+
+/**
+ * unmapped_block_erase() - erase blocks that were unmapped as they were
+ * @pool: zone and property
+ * @page: the first of the blocks, off the free lists: unmapped_take_unerased()
+ * @order: their order
+ *
+ * Context: task, interrupts on, may sleep.
+ * Return: false if that cannot be done here, and something may be left.
+ */
+bool unmapped_block_erase(struct unmapped_pool *pool, struct page *page,
+			  unsigned int order)
+{
+	KUNIT_STATIC_STUB_REDIRECT(unmapped_block_erase, pool, page, order);
+
+	might_sleep();
+
+	for (unsigned long i = 0; i < 1UL << order; i += UNMAPPED_CLEAR_BATCH) {
+		if (!unmapped_zero_pages(page + i, UNMAPPED_CLEAR_BATCH))
+			return false;
+		cond_resched();
+	}
+	return true;
 }
 
 /**
@@ -200,11 +238,34 @@ void unmapped_account_blocks(struct unmapped_pool *pool, long nr_pages)
 }
 
 /**
+ * unmapped_block_mark() - note whether a block has yet to be erased
+ * @pool: zone and property
+ * @block: the block
+ * @unerased: is it so?
+ *
+ * Context: any, zone lock held.
+ */
+void unmapped_block_mark(struct unmapped_pool *pool, struct page *block,
+			 bool unerased)
+{
+	if (get_pageblock_unerased(block) == unerased)
+		return;
+	if (unerased)
+		set_pfnblock_bit(block, page_to_pfn(block), PB_unerased);
+	else
+		clear_pfnblock_bit(block, page_to_pfn(block), PB_unerased);
+	/* Without the lock it is a hint: unmapped_pool_erased() */
+	WRITE_ONCE(pool->nr_unerased, pool->nr_unerased + (unerased ? 1 : -1));
+}
+
+/**
  * unmapped_block_add() - put blocks that have a property now on its free lists
  * @pool: zone and property
  * @page: the first of the blocks, which were flushed
  * @order: their order
- * @want_order: order of a page that the caller wants at once, or -1
+ * @unerased: do they hold what they held before, to be erased when it is needed?
+ * @want_order: order of a page that the caller wants at once, or -1; then they
+ *	are erased
  *
  * Nothing is left behind where a block was isolated meanwhile: the caller has
  * to undo and put them then.
@@ -213,22 +274,28 @@ void unmapped_account_blocks(struct unmapped_pool *pool, long nr_pages)
  * Return: a page of @want_order; @page for -1; NULL if a block was isolated.
  */
 struct page *unmapped_block_add(struct unmapped_pool *pool, struct page *page,
-				unsigned int order, int want_order)
+				unsigned int order, bool unerased, int want_order)
 {
 	struct zone *zone = pool->zone;
+
+	VM_WARN_ON_ONCE(unerased && want_order >= 0);
+	unerased = unerased && freetype_property(pool->freetype)->contents_die;
 
 	guard(spinlock_irqsave)(&zone->lock);
 
 	if (unmapped_blocks_isolated(page, order))
 		return NULL;
 
-	for (unsigned int i = 0; i < 1U << order; i += pageblock_nr_pages)
+	for (unsigned int i = 0; i < 1U << order; i += pageblock_nr_pages) {
 		pageblock_set_freetype(page + i, pool->freetype);
+		unmapped_block_mark(pool, page + i, unerased);
+	}
 	unmapped_account_blocks(pool, 1L << order);
 	put_free_blocks(zone, page, order);
 
-	return want_order < 0 ? page : take_free_page(zone, want_order, pool->freetype,
-						      true);
+	if (want_order >= 0)
+		take_free_blocks(zone, page, want_order);
+	return page;
 }
 
 /**
@@ -250,6 +317,7 @@ void unmapped_block_remove(struct unmapped_pool *pool, struct page *page,
 	take_free_blocks(zone, page, order);
 	unmapped_block_undo(pool, page, order);
 	for (unsigned int i = 0; i < 1U << order; i += pageblock_nr_pages) {
+		unmapped_block_mark(pool, page + i, false);
 		pageblock_set_freetype(page + i, freetype_plain(migratetype));
 		__count_vm_event(UNMAPPED_FLIP_REMAP);
 		trace_unmapped_flip_remap(page_to_pfn(page + i));
@@ -276,6 +344,7 @@ void unmapped_block_remove_taken(struct unmapped_pool *pool, struct page *block)
 	trace_unmapped_flip_remap(page_to_pfn(block));
 
 	guard(spinlock_irqsave)(&zone->lock);
+	unmapped_block_mark(pool, block, false);
 	pageblock_set_freetype(block, freetype_plain(MIGRATE_MOVABLE));
 	unmapped_account_blocks(pool, -(long)pageblock_nr_pages);
 	put_free_blocks(zone, block, pageblock_order);

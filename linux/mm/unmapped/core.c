@@ -52,8 +52,8 @@ EXPORT_SYMBOL_GPL(unmapped_available);
  * unmapped_enable() - make ready for requests with ALLOC_UNMAPPED
  *
  * For whoever is going to have such memory, before the first request. A machine on
- * which nobody does pays for nothing. It may be called any number of times, and
- * is never undone.
+ * which nobody does has no private mms. It may be called any number of times,
+ * and is never undone.
  *
  * Context: task, may sleep, takes cpu_hotplug_lock: no lock held that is taken
  * under that, as mmap_lock is.

@@ -117,7 +117,7 @@ static struct page *unmapped_from_lists(struct unmapped_request *r,
 		page = unmapped_pcp_alloc(pool, r->order, whole);
 		if (!page) {
 			guard(spinlock_irqsave)(&zone->lock);
-			page = take_free_page(zone, r->order, pool->freetype, whole);
+			page = unmapped_take_page(pool, r->order, whole);
 		}
 		if (page && unmapped_prep(r, page))
 			return page;
@@ -130,30 +130,62 @@ static struct page *unmapped_from_lists(struct unmapped_request *r,
 	}
 }
 
+/* A block that is there, but has yet to be erased. */
+static struct page *unmapped_from_unerased(struct unmapped_request *r,
+					   struct unmapped_pool *pool,
+					   unsigned long mark)
+{
+	struct zone *zone = pool->zone;
+	struct page *block = NULL, *page;
+	bool erased;
+
+	scoped_guard(spinlock_irqsave, &zone->lock) {
+		if (zone_watermark_ok(zone, r->block_order, mark,
+				      r->ac->highest_zoneidx, ALLOC_DEFAULT))
+			block = unmapped_take_unerased(pool, r->block_order);
+	}
+	if (!block)
+		return NULL;
+	erased = unmapped_block_erase(pool, block, r->block_order);
+	page = unmapped_put_unmapped(pool, block, r->block_order, !erased,
+				     erased ? r->order : -1);
+	return erased ? unmapped_prep(r, page) : NULL;
+}
+
 /*
  * Give blocks that were taken off the free lists the property, and allocate from
- * them. The blocks are on some free list again, whatever happens.
+ * them. The blocks are on some free list again, whatever happens. With @ahead,
+ * others share the shootdown.
  */
 static struct page *unmapped_flip_blocks(struct unmapped_request *r,
 					 struct unmapped_pool *pool,
-					 struct page *block, int *err)
+					 struct page *block, bool ahead, int *err)
 {
 	const unsigned int nr_blocks = 1U << (r->block_order - pageblock_order);
+	struct unmapped_batch batch = {};
 	struct page *page = NULL;
 	unsigned int i;
 
 	*err = unmapped_block_prepare(pool, block, r->block_order);
 	if (*err)
 		goto put;
+	unmapped_block_clear(pool, block, r->block_order);
+
+	mutex_lock(&pool->flip_lock);
 	for (i = 0; i < nr_blocks; i++) {
 		*err = unmapped_block_apply(pool, block + i * pageblock_nr_pages);
 		if (*err)
 			goto undo;
 	}
-	unmapped_block_flush(pool, block, nr_blocks);
+	/* Not for each of those who come together */
+	if (ahead && !READ_ONCE(pool->nr_unerased))
+		unmapped_batch_apply(pool, &batch, unmapped_batch_next(pool) - 1);
+	unmapped_batch_flush(pool, &batch, block, r->block_order);
+	unmapped_batch_add(pool, &batch);
 
-	page = unmapped_block_add(pool, block, r->block_order, r->order);
+	page = unmapped_block_add(pool, block, r->block_order, false, r->order);
 	if (page) {
+		mutex_unlock(&pool->flip_lock);
 		count_vm_events(UNMAPPED_FLIP_UNMAP, nr_blocks);
 		trace_unmapped_flip_unmap(page_to_pfn(block), nr_blocks, 0);
 		/* Blocks to let go of some day, or a split to mend */
@@ -168,6 +200,7 @@ undo:
 				    pageblock_order);
 	if (freetype_property(pool->freetype)->undo_flush)
 		unmapped_block_flush(pool, block, nr_blocks);
+	mutex_unlock(&pool->flip_lock);
 put:
 	unmapped_put(pool, block, r->block_order);
 	count_vm_events(UNMAPPED_FLIP_FAIL, nr_blocks);
@@ -177,30 +210,34 @@ put:
 }
 
 /*
- * A free block. One request at a time: the others want to find what it leaves,
- * instead of flipping a block for each page that is wanted at once.
+ * A block, to be broken up: erased and, if need be, unmapped before. A few requests
+ * at a time, each its own: the others want to find what these leave, instead of
+ * breaking up a block for each page that is wanted at once.
  */
 static struct page *unmapped_from_free_block(struct unmapped_request *r,
 					     struct unmapped_pool *pool,
 					     unsigned long mark)
 {
+	const bool ahead = r->gfp & __GFP_KSWAPD_RECLAIM;
 	struct page *block, *page;
 	int err;
 
-	if (!r->may_block || mutex_lock_killable(&pool->flip_lock))
+	if (!r->may_block || down_killable(&pool->broken))
 		return NULL;
 
 	page = unmapped_from_lists(r, pool, mark);
+	if (!page)
+		page = unmapped_from_unerased(r, pool, mark);
 	for (int tries = 0; !page && tries < UNMAPPED_FLIP_TRIES; tries++) {
 		block = unmapped_take(pool, r->block_order,
 				      r->ac->highest_zoneidx, mark);
 		if (!block)
 			break;
-		page = unmapped_flip_blocks(r, pool, block, &err);
+		page = unmapped_flip_blocks(r, pool, block, ahead, &err);
 		if (err == -ENOMEM)
 			break;
 	}
-	mutex_unlock(&pool->flip_lock);
+	up(&pool->broken);
 	return page;
 }
 
@@ -277,7 +314,7 @@ static struct page *unmapped_compact(struct unmapped_request *r,
 		unmapped_put(pool, block, r->block_order);
 		return NULL;
 	}
-	return unmapped_flip_blocks(r, pool, block, &err);
+	return unmapped_flip_blocks(r, pool, block, false, &err);
 }
 
 static struct page *unmapped_from_compaction(struct unmapped_request *r,

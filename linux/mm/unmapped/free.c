@@ -143,6 +143,18 @@ static bool unmapped_zero_here(unsigned int order)
 }
 
 /**
+ * unmapped_erase_page() - erase a page that somebody has
+ * @page: the page, of an unmapped block
+ *
+ * Context: task.
+ */
+void unmapped_erase_page(struct page *page)
+{
+	/* Nowhere else does it fail: unmapped_zero_pages() */
+	WARN_ON_ONCE(!unmapped_zero_pages(page, 1));
+}
+
+/**
  * unmapped_free_page() - erase an unmapped page that is being freed
  * @page: the page
  * @order: its order

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Page allocation off the direct map: what the files of mm/unmapped/ need of
- * each other. Each calls those below it, and none above:
+ * each other. Each calls those below it; above, only unmapped_available() and
+ * unmapped_enable() of core.c, unmapped_pool_note_*() and _watch() of pool.c:
  *
  *	core.c		readiness, refusals
  *	pool.c		the worker of a zone, counters
@@ -19,8 +20,9 @@
  *	1. mem_hotplug_lock		(get_online_mems(): the worker)
  *	   cpu_hotplug_lock		(unmapped_enable(): no other)
  *	   unmapped_pool::retry_lock	one request a zone reclaims for a block
- *	2. unmapped_pool::flip_lock	one request a zone makes blocks
+ *	2. unmapped_pool::broken	a few requests a zone break up blocks
  *	   unmapped_pool::compact_lock	one has them made by compaction; never both
+ *	   unmapped_pool::flip_lock	one batch of blocks is flipped
  *	3. unmapped_pcp::lock		trylock where pages are freed: any context
  *	4. zone->lock			interrupts off
  *	5. pgd_lock			(arch_direct_map_block_unmap(): no zone->lock)
@@ -38,14 +40,18 @@
  *							  zone->nr_free_partial
  *	whole		yes	     unmapped	 none	  yes	       NR_FREE_UNMAPPED,
  *							  NR_FREE_UNMAPPED_WHOLE
+ *	being erased	yes	     none	 none	  yes	       not counted
+ *
+ * A whole block with PB_unerased holds what it held when it was plain.
  *
  * Pages of a partial block that are on a per-CPU list are counted nowhere, and
  * those that wait to be erased in NR_UNMAPPED_DIRTY only.
  *
- * plain -> taken under 4, or captured by compaction; taken -> flipped under 2, by
- * the worker, or by who compacted, with no spinlock, and with one TLB flush
- * before the next step; flipped -> whole under 4, or back to plain if the block
- * was isolated meanwhile; whole <-> partial as pages are allocated and freed;
+ * plain -> taken under 4, or captured by compaction; taken -> flipped under
+ * flip_lock, or by who compacted, with no spinlock, and with one TLB flush before
+ * the next step; flipped -> whole under 4, or back to plain if the block was
+ * isolated meanwhile; whole, unerased -> being erased -> whole under 4;
+ * whole, erased <-> partial as pages are allocated and freed;
  * whole -> plain under 4, by anybody. Where that is not one store (undo_atomic)
  * whole -> taken under 4, and on to plain with no spinlock.
  */
@@ -56,6 +62,7 @@
 #include <linux/mmzone.h>
 #include <linux/mutex.h>
 #include <linux/percpu-defs.h>
+#include <linux/semaphore.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
@@ -73,6 +80,7 @@ struct unmapped_pcp;
  *	look, under the zone lock
  * @nr_partial: the part of zone->nr_free_partial with this property
  * @nr_pages: pages of all blocks, free or not, under the zone lock
+ * @nr_unerased: wholly free blocks that have yet to be erased, under the zone lock
  * @last_drained: jiffies when per-CPU lists were last emptied on a chance
  * @rescanned: jiffies when compaction last looked at every block, in vain
  * @rescanned_free: free pages of the zone then
@@ -81,10 +89,14 @@ struct unmapped_pcp;
  * @retry_lock: protects it; only one tries that
  * @cursor: PFN behind the block that was taken last: the next from there
  * @pcp: per-CPU lists; NULL if there are none
- * @flip_lock: only one flips on behalf of a request
+ * @broken: how many may break up a block at once
+ * @flip_lock: one batch of blocks is flipped at a time
+ * @batch: how many blocks the next one is
+ * @last_flip: jiffies of the last one
  * @work: what is done in the background, see pool.c
  * @last_used: jiffies of the last request
  * @last_pressed: jiffies of the last time that others needed a block back
+ * @last_shrunk: jiffies when the worker last looked for blocks to let go
  * @flags: see below
  */
 struct unmapped_pool {
@@ -94,6 +106,7 @@ struct unmapped_pool {
 	unsigned long		fewest_free;
 	unsigned long		nr_partial;
 	unsigned long		nr_pages;
+	unsigned long		nr_unerased;
 	unsigned long		last_drained;
 	unsigned long		rescanned;
 	unsigned long		rescanned_free;
@@ -103,10 +116,14 @@ struct unmapped_pool {
 	unsigned long		cursor;
 	struct unmapped_pcp __percpu *pcp;
 
-	struct mutex		flip_lock;	/* protects nothing, see above */
+	struct semaphore	broken;		/* see unmapped_from_free_block() */
+	struct mutex		flip_lock;	/* @batch, @last_flip */
+	unsigned int		batch;
+	unsigned long		last_flip;
 	struct delayed_work	work;
 	unsigned long		last_used;
 	unsigned long		last_pressed;
+	unsigned long		last_shrunk;
 	unsigned long		flags;
 };
 
@@ -125,15 +142,42 @@ static inline struct unmapped_pool *unmapped_pool(struct zone *zone,
 	return &zone->unmapped_pools[freetype_index(freetype) - MIGRATE_TYPES];
 }
 
+static inline bool get_pageblock_unerased(const struct page *block)
+{
+	return get_pfnblock_bit(block, page_to_pfn(block), PB_unerased);
+}
+
 /* core.c */
 extern struct workqueue_struct *unmapped_wq;
 
 /* pool.c */
 
-/* Blocks for one shootdown, and blocks for one time under the zone lock. */
+/* Blocks for one time under the zone lock. */
 #define UNMAPPED_POOL_BATCH	8
+/* Blocks for one shootdown. */
+#define UNMAPPED_BATCH_MAX	32U
+
+/**
+ * struct unmapped_batch - blocks that share a shootdown
+ * @nr: how many are unmapped
+ * @nr_bad: how many could not be
+ * @blocks: the former from the front, the latter from the back
+ */
+struct unmapped_batch {
+	unsigned int nr;
+	unsigned int nr_bad;
+	struct page *blocks[UNMAPPED_BATCH_MAX];
+};
 
 int unmapped_pool_init(void);
+unsigned int unmapped_batch_next(struct unmapped_pool *pool);
+void unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *batch,
+			  unsigned int nr);
+void unmapped_batch_flush(struct unmapped_pool *pool,
+			  const struct unmapped_batch *batch, struct page *page,
+			  unsigned int order);
+unsigned int unmapped_batch_add(struct unmapped_pool *pool,
+				struct unmapped_batch *batch);
 void unmapped_pool_note_request(struct unmapped_pool *pool, gfp_t gfp);
 void unmapped_pool_note_pressure(struct unmapped_pool *pool);
 void unmapped_pool_watch(struct unmapped_pool *pool);
@@ -141,6 +185,12 @@ void unmapped_pool_watch(struct unmapped_pool *pool);
 /* take.c */
 struct page *unmapped_take(struct unmapped_pool *pool, unsigned int order,
 			   enum zone_type highest_zoneidx, unsigned long mark);
+struct page *unmapped_take_page(struct unmapped_pool *pool, unsigned int order,
+				bool whole);
+struct page *unmapped_take_unerased(struct unmapped_pool *pool, unsigned int order);
+struct page *unmapped_put_unmapped(struct unmapped_pool *pool, struct page *page,
+				   unsigned int order, bool unerased,
+				   int want_order);
 void unmapped_put(struct unmapped_pool *pool, struct page *page,
 		  unsigned int order);
 unsigned int unmapped_let_go(struct unmapped_pool *pool, unsigned int nr);
@@ -165,13 +215,19 @@ int unmapped_pcp_init_hotplug(void);
 /* block.c */
 int unmapped_block_prepare(struct unmapped_pool *pool, struct page *page,
 			   unsigned int order);
+void unmapped_block_clear(struct unmapped_pool *pool, struct page *page,
+			  unsigned int order);
+bool unmapped_block_erase(struct unmapped_pool *pool, struct page *page,
+			  unsigned int order);
 int unmapped_block_apply(struct unmapped_pool *pool, struct page *block);
+void unmapped_block_mark(struct unmapped_pool *pool, struct page *block,
+			 bool unerased);
 void unmapped_block_flush(struct unmapped_pool *pool, struct page *first,
 			  unsigned long nr_blocks);
 void unmapped_block_undo(struct unmapped_pool *pool, struct page *page,
 			 unsigned int order);
 struct page *unmapped_block_add(struct unmapped_pool *pool, struct page *page,
-				unsigned int order, int want_order);
+				unsigned int order, bool unerased, int want_order);
 void unmapped_block_remove(struct unmapped_pool *pool, struct page *page,
 			   unsigned int order, enum migratetype migratetype);
 void unmapped_block_remove_taken(struct unmapped_pool *pool, struct page *block);

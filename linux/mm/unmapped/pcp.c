@@ -106,7 +106,7 @@ static void unmapped_pcp_fill(struct unmapped_pool *pool, struct unmapped_pcp *p
 		while (o < most && list_empty(free_area_list(&zone->free_area[o],
 							     pool->freetype)))
 			o++;
-		page = take_free_page(zone, o, pool->freetype, whole);
+		page = unmapped_take_page(pool, o, whole);
 		if (!page)
 			break;
 		for (int i = 0; i < 1 << (o - order); i++)

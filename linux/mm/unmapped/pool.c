@@ -16,6 +16,7 @@
  * An administrator who writes vm.no_direct_map_pool_blocks has as many, demand or
  * not: a host that is going to start virtual machines prepares for them.
  */
+#include <linux/cpuset.h>
 #include <linux/direct_map.h>
 #include <linux/jiffies.h>
 #include <linux/memory_hotplug.h>
@@ -24,6 +25,7 @@
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/sysctl.h>
+#include <linux/unmapped.h>
 #include <linux/vmstat.h>
 #include <linux/workqueue.h>
 #include <trace/events/unmapped.h>
@@ -41,12 +43,16 @@ static bool unmapped_pool_fixed __read_mostly;
 #define UNMAPPED_POOL_DEMAND	(10 * HZ)
 /* How often to look whether blocks are to be let go. */
 #define UNMAPPED_POOL_PERIOD	(5 * HZ)
+/* So many requests a zone may break up a block at once. */
+#define UNMAPPED_BROKEN_MAX	8
 /* When others needed a block back, leave memory alone for that long. */
 #define UNMAPPED_POOL_BACKOFF	HZ
 /* Unless somebody has said how large it is, it is no more of a zone than that. */
 #define UNMAPPED_POOL_PART	64
 /* ... and filled only as long as that many times as many blocks are free. */
 #define UNMAPPED_POOL_PLENTY	4
+/* Blocks for one shootdown are so many times those of the last one. */
+#define UNMAPPED_BATCH_GROWTH	4
 
 static struct workqueue_struct *unmapped_pool_wq __ro_after_init;
 
@@ -131,16 +137,21 @@ static unsigned long unmapped_pool_target(struct unmapped_pool *pool)
  * Free blocks that are plain are what huge pages are made of, and all there is
  * against fragmentation: take some if there are many.
  */
-static bool unmapped_pool_plenty(struct unmapped_pool *pool)
+static long unmapped_pool_plain(struct unmapped_pool *pool)
 {
 	struct zone *zone = pool->zone;
 	long plain = zone_page_state(zone, NR_FREE_PAGES_BLOCKS) >> pageblock_order;
 
 	for (int i = 0; i < NR_FREETYPE_PROPERTIES; i++)
 		plain -= unmapped_pool_blocks(&zone->unmapped_pools[i]);
+	return plain;
+}
 
+static bool unmapped_pool_plenty(struct unmapped_pool *pool)
+{
 	return READ_ONCE(unmapped_pool_fixed) ||
-		plain >= (long)(unmapped_pool_target(pool) * UNMAPPED_POOL_PLENTY);
+		unmapped_pool_plain(pool) >=
+		(long)(unmapped_pool_target(pool) * UNMAPPED_POOL_PLENTY);
 }
 
 /* Is there demand for blocks? */
@@ -155,12 +166,21 @@ static bool unmapped_pool_under_pressure(struct unmapped_pool *pool)
 	return time_before(jiffies, READ_ONCE(pool->last_pressed) + UNMAPPED_POOL_BACKOFF);
 }
 
+/* Blocks that can be broken up at once. */
+static unsigned long unmapped_pool_erased(const struct unmapped_pool *pool)
+{
+	unsigned long blocks = unmapped_pool_blocks(pool);
+
+	/* Without the zone lock, a hint */
+	return blocks - min(blocks, READ_ONCE(pool->nr_unerased));
+}
+
 /**
  * unmapped_pool_note_request() - note that there is demand for blocks
  * @pool: of the zone that the request prefers
  * @gfp: flags of the request; without __GFP_KSWAPD_RECLAIM, nobody is woken
  *
- * Wakes the worker when the pool is half empty.
+ * Wakes the worker when half of the pool is used up, or has yet to be erased.
  *
  * Context: any but NMI, no zone lock held.
  */
@@ -176,7 +196,7 @@ void unmapped_pool_note_request(struct unmapped_pool *pool, gfp_t gfp)
 	    test_bit(UNMAPPED_POOL_WOKEN, &pool->flags))
 		return;
 	target = unmapped_pool_target(pool);
-	if (!target || unmapped_pool_blocks(pool) * 2 > target)
+	if (!target || unmapped_pool_erased(pool) * 2 > target)
 		return;
 	if (!test_and_set_bit(UNMAPPED_POOL_WOKEN, &pool->flags))
 		mod_delayed_work(unmapped_pool_wq, &pool->work, 0);
@@ -219,20 +239,54 @@ void unmapped_pool_watch(struct unmapped_pool *pool)
 	unmapped_pool_look_later(pool);
 }
 
-/*
- * Flip up to @nr blocks with one shootdown, and put them into the pool.
- * Returns how many it were.
+/**
+ * unmapped_batch_next() - how many blocks are to share the next shootdown?
+ * @pool: zone and property
+ *
+ * Four times as many as the last one, as long as there is demand: what is foreseen
+ * wrongly costs next to nothing, as it is not erased, and anybody can have it back.
+ *
+ * Context: flip_lock held.
+ * Return: so many, no more than UNMAPPED_BATCH_MAX; 1 where none are to be unmapped
+ * in advance.
  */
-static unsigned int unmapped_pool_fill_batch(struct unmapped_pool *pool,
-					     unsigned int nr)
+unsigned int unmapped_batch_next(struct unmapped_pool *pool)
 {
-	struct page *blocks[UNMAPPED_POOL_BATCH], *bad[UNMAPPED_POOL_BATCH];
-	unsigned int nr_blocks = 0, nr_bad = 0, nr_added = 0;
-	struct page *block, *first = NULL, *last = NULL;
+	unsigned long last = pool->last_flip, now = jiffies;
+	unsigned int nr = 1;
+
+	lockdep_assert_held(&pool->flip_lock);
+
+	/* It was not used up soon, or others had some of it back */
+	if (pool->batch && time_before(now, last + UNMAPPED_POOL_DEMAND) &&
+	    time_before(READ_ONCE(pool->last_pressed), last))
+		nr = pool->batch;
+	pool->last_flip = now;
+	pool->batch = min(nr * UNMAPPED_BATCH_GROWTH, UNMAPPED_BATCH_MAX);
+
+	if (!unmapped_pool_target(pool))
+		return 1;
+	return clamp(unmapped_pool_plain(pool) / UNMAPPED_POOL_PLENTY, 1, (long)nr);
+}
+
+/**
+ * unmapped_batch_apply() - unmap free blocks as they are
+ * @pool: zone and property
+ * @batch: the blocks; empty at first
+ * @nr: how many are wanted
+ *
+ * Context: task, may sleep; flip_lock held.
+ */
+void unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *batch,
+			  unsigned int nr)
+{
 	struct zone *zone = pool->zone;
+	struct page *block;
 	int err;
 
-	for (unsigned int i = 0; i < min(nr, UNMAPPED_POOL_BATCH); i++) {
+	lockdep_assert_held(&pool->flip_lock);
+
+	while (batch->nr + batch->nr_bad < min(nr, UNMAPPED_BATCH_MAX)) {
 		block = unmapped_take(pool, pageblock_order, zone_idx(zone),
 				      high_wmark_pages(zone));
 		if (!block)
@@ -241,27 +295,62 @@ static unsigned int unmapped_pool_fill_batch(struct unmapped_pool *pool,
 		err = unmapped_block_prepare(pool, block, pageblock_order);
 		if (!err)
 			err = unmapped_block_apply(pool, block);
-		if (err) {
-			bad[nr_bad++] = block;
-			trace_unmapped_flip_unmap(page_to_pfn(block), 1, err);
-			if (err == -ENOMEM)
-				break;
+		if (!err) {
+			batch->blocks[batch->nr++] = block;
 			continue;
 		}
-
-		blocks[nr_blocks++] = block;
-		if (!first || block < first)
-			first = block;
-		if (!last || block > last)
-			last = block;
+		batch->blocks[UNMAPPED_BATCH_MAX - ++batch->nr_bad] = block;
+		trace_unmapped_flip_unmap(page_to_pfn(block), 1, err);
+		if (err == -ENOMEM)
+			break;
 	}
+}
 
-	if (nr_blocks)
-		unmapped_block_flush(pool, first,
-				     ((last - first) >> pageblock_order) + 1);
-	for (unsigned int i = 0; i < nr_blocks; i++) {
-		block = blocks[i];
-		if (unmapped_block_add(pool, block, pageblock_order, -1)) {
+/**
+ * unmapped_batch_flush() - the shootdown that the blocks of a batch share
+ * @pool: zone and property
+ * @batch: what unmapped_batch_apply() unmapped
+ * @page: blocks beside them, or NULL
+ * @order: the order of these
+ *
+ * Context: task, interrupts on.
+ */
+void unmapped_batch_flush(struct unmapped_pool *pool,
+			  const struct unmapped_batch *batch, struct page *page,
+			  unsigned int order)
+{
+	struct page *first = page, *last = page;
+
+	if (page)
+		last += (1UL << order) - pageblock_nr_pages;
+	for (unsigned int i = 0; i < batch->nr; i++) {
+		first = first ? min(first, batch->blocks[i]) : batch->blocks[i];
+		last = last ? max(last, batch->blocks[i]) : batch->blocks[i];
+	}
+	if (first)
+		unmapped_block_flush(pool, first, ((page_to_pfn(last) - page_to_pfn(first)) >>
+						   pageblock_order) + 1);
+}
+
+/**
+ * unmapped_batch_add() - free the blocks of a batch, which were flushed
+ * @pool: zone and property
+ * @batch: the blocks
+ *
+ * They have yet to be erased.
+ *
+ * Context: task, may sleep.
+ * Return: how many they are.
+ */
+unsigned int unmapped_batch_add(struct unmapped_pool *pool,
+				struct unmapped_batch *batch)
+{
+	unsigned int nr_added = 0, nr_failed = batch->nr_bad;
+	struct page *block;
+
+	for (unsigned int i = 0; i < batch->nr; i++) {
+		block = batch->blocks[i];
+		if (unmapped_block_add(pool, block, pageblock_order, true, -1)) {
 			nr_added++;
 			trace_unmapped_flip_unmap(page_to_pfn(block), 1, 0);
 			continue;
@@ -270,20 +359,98 @@ static unsigned int unmapped_pool_fill_batch(struct unmapped_pool *pool,
 		unmapped_block_undo(pool, block, pageblock_order);
 		if (freetype_property(pool->freetype)->undo_flush)
 			unmapped_block_flush(pool, block, 1);
-		bad[nr_bad++] = block;
+		unmapped_put(pool, block, pageblock_order);
 		trace_unmapped_flip_unmap(page_to_pfn(block), 1, -EBUSY);
+		nr_failed++;
 	}
+	while (batch->nr_bad)
+		unmapped_put(pool, batch->blocks[UNMAPPED_BATCH_MAX - batch->nr_bad--],
+			     pageblock_order);
 	count_vm_events(UNMAPPED_FLIP_UNMAP, nr_added);
-	count_vm_events(UNMAPPED_FLIP_FAIL, nr_bad);
+	count_vm_events(UNMAPPED_FLIP_FAIL, nr_failed);
 
-	if (nr_bad)
-		set_bit(UNMAPPED_POOL_MEND, &pool->flags);
-	while (nr_bad)
-		unmapped_put(pool, bad[--nr_bad], pageblock_order);
+	/* Blocks to let go of some day, or a split to mend */
+	if (nr_added || nr_failed)
+		unmapped_pool_watch(pool);
+	return nr_added;
+}
 
-	trace_unmapped_pool(zone, nr_added, unmapped_pool_blocks(pool),
+/* Flip @nr blocks, or as many as are foreseen. Returns how many it were. */
+static unsigned int unmapped_pool_fill_batch(struct unmapped_pool *pool,
+					     unsigned int nr)
+{
+	struct unmapped_batch batch = {};
+	unsigned int nr_added;
+
+	guard(mutex)(&pool->flip_lock);
+	unmapped_batch_apply(pool, &batch, max(nr, unmapped_batch_next(pool)));
+	unmapped_batch_flush(pool, &batch, NULL, 0);
+	nr_added = unmapped_batch_add(pool, &batch);
+	trace_unmapped_pool(pool->zone, nr_added, unmapped_pool_blocks(pool),
 			    unmapped_pool_target(pool));
 	return nr_added;
+}
+
+/* Erase as many blocks as are to be ready, so that requests need not do it. */
+static void unmapped_pool_erase(struct unmapped_pool *pool)
+{
+	struct page *block;
+	bool erased = true;
+
+	while (erased && unmapped_pool_erased(pool) < unmapped_pool_target(pool) &&
+	       !unmapped_pool_under_pressure(pool)) {
+		/* It is not to be in the way of memory that goes offline */
+		get_online_mems();
+		scoped_guard(spinlock_irqsave, &pool->zone->lock)
+			block = unmapped_take_unerased(pool, pageblock_order);
+		if (block) {
+			erased = unmapped_block_erase(pool, block, pageblock_order);
+			unmapped_put_unmapped(pool, block, pageblock_order, !erased, -1);
+		}
+		put_online_mems();
+		if (!block)
+			break;
+	}
+}
+
+static bool unmapped_has_policy(void)
+{
+#ifdef CONFIG_NUMA
+	return current->mempolicy;
+#else
+	return false;
+#endif
+}
+
+/**
+ * unmapped_foresee() - much memory off the direct map is going to be wanted
+ * @gfp: flags of the requests that are to come
+ * @nr_pages: how many pages it is going to be
+ *
+ * Unmaps free blocks of the zone that the task prefers, with one shootdown: no more
+ * than share one. Call it again when so much was had. Nothing is erased, and all of
+ * it stays free: who changes his mind, or is refused, has cost next to nothing. Not
+ * where a memory policy may want another zone.
+ *
+ * Context: task, may sleep.
+ */
+void unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
+{
+	unsigned long want = min(nr_pages >> pageblock_order, UNMAPPED_BATCH_MAX);
+	struct unmapped_pool *pool;
+	struct zoneref *z;
+	struct zone *zone;
+
+	if (!want || !unmapped_available() || unmapped_has_policy())
+		return;
+
+	for_each_zone_zonelist(zone, z, node_zonelist(numa_mem_id(), gfp), gfp_zone(gfp)) {
+		pool = unmapped_pool(zone, freetype_make_unmapped());
+		if (pool && cpuset_zone_allowed(zone, gfp))
+			break;
+	}
+	if (zone && unmapped_pool_target(pool) && unmapped_pool_blocks(pool) < want)
+		unmapped_pool_fill_batch(pool, want - unmapped_pool_blocks(pool));
 }
 
 /* Returns false where memory is too short for it. */
@@ -367,7 +534,11 @@ static void unmapped_pool_work_fn(struct work_struct *work)
 						  struct unmapped_pool, work);
 	const bool keep = unmapped_pool_in_demand(pool) || READ_ONCE(unmapped_pool_fixed);
 
-	if (keep && !unmapped_pool_fill(pool)) {
+	const bool filled = !keep || unmapped_pool_fill(pool);
+
+	if (keep)
+		unmapped_pool_erase(pool);
+	if (!filled) {
 		get_online_mems();
 		if (populated_zone(pool->zone))
 			unmapped_drain_zone(pool->zone);
@@ -378,10 +549,14 @@ static void unmapped_pool_work_fn(struct work_struct *work)
 				   UNMAPPED_POOL_BACKOFF : UNMAPPED_POOL_PERIOD);
 		return;
 	}
-	clear_bit(UNMAPPED_POOL_WOKEN, &pool->flags);
 
-	unmapped_pool_shrink(pool, keep ? unmapped_pool_target(pool) : 0, keep);
-	unmapped_pool_mend(pool);
+	/* Who is woken because blocks are needed lets go of some no earlier for it */
+	if (!test_and_clear_bit(UNMAPPED_POOL_WOKEN, &pool->flags) ||
+	    time_after_eq(jiffies, pool->last_shrunk + UNMAPPED_POOL_PERIOD)) {
+		pool->last_shrunk = jiffies;
+		unmapped_pool_shrink(pool, keep ? unmapped_pool_target(pool) : 0, keep);
+		unmapped_pool_mend(pool);
+	}
 
 	/* As long as there is something to let go, or to mend */
 	if (READ_ONCE(pool->nr_pages) ||
@@ -415,6 +590,7 @@ void __meminit unmapped_zone_init(struct zone *zone)
 
 		pool->zone = zone;
 		pool->freetype = freetype_from_index(MIGRATE_TYPES + i);
+		sema_init(&pool->broken, clamp(num_possible_cpus(), 1, UNMAPPED_BROKEN_MAX));
 		mutex_init(&pool->flip_lock);
 		mutex_init(&pool->compact_lock);
 		mutex_init(&pool->retry_lock);

@@ -3,12 +3,12 @@
  * Which block: the one that is taken to be unmapped, and the one that ordinary
  * requests have back.
  *
- * All free blocks are the choice, on whatever list they are. A block with an
- * entry of its own in the direct map (plain) is taken before one for which a
- * 1 GiB entry has to be split (large), and one that cannot be unmapped (fixed)
- * is never taken. Fixed blocks are not rare: graphics, BPF and modules change
- * the attributes of single pages, and the 2 MiB that these were in stay split.
- * They gather on the lists of unmovable memory.
+ * All free blocks of unmovable, reclaimable and movable memory are the choice.
+ * One with an entry of its own in the direct map (plain) is taken before one for
+ * which a 1 GiB entry has to be split (large), and one that cannot be unmapped
+ * (fixed) is never taken. Fixed blocks are not rare: graphics, BPF and modules
+ * change the attributes of single pages, and the 2 MiB that these were in stay
+ * split. They gather on the lists of unmovable memory.
  *
  * Blocks that are unmapped lie next to each other where that is possible, so
  * that few 1 GiB entries are split.
@@ -29,6 +29,8 @@
 #define UNMAPPED_TAKE_NEAR	64
 /* How many blocks to look at for one whose neighbour is free. */
 #define UNMAPPED_GIVE_LOOK	32
+/* How many free pages of blocks to look at for one that is erased, or is not. */
+#define UNMAPPED_ERASED_LOOK	64
 
 /* The order in which an unmovable request would claim blocks */
 static const enum migratetype unmapped_take_from[] = {
@@ -234,6 +236,133 @@ bool unmapped_block_fixed(const struct page *page)
 		DIRECT_MAP_BLOCK_FIXED;
 }
 
+/* Has one of the blocks yet to be erased? */
+static bool unmapped_is_unerased(const struct page *page, unsigned int order)
+{
+	for (unsigned long i = 0; i < 1UL << order; i += pageblock_nr_pages) {
+		if (get_pageblock_unerased(page + i))
+			return true;
+	}
+	return false;
+}
+
+/* The part of @order of a free page that is erased, or has yet to be. */
+static struct page *unmapped_part(struct page *page, unsigned int page_order,
+				  unsigned int order, bool unerased)
+{
+	for (unsigned long i = 0; i < 1UL << page_order; i += 1UL << order) {
+		if (unmapped_is_unerased(page + i, order) == unerased)
+			return page + i;
+	}
+	return NULL;
+}
+
+/*
+ * Wholly free blocks that are erased, or have yet to be. Blocks are put at the tail,
+ * also when they have been erased: look for the one from there, for the other
+ * from the head.
+ */
+static struct page *unmapped_whole(struct unmapped_pool *pool, unsigned int order,
+				   bool unerased)
+{
+	struct zone *zone = pool->zone;
+	struct page *page, *part;
+	unsigned int looks = 0;
+
+	if (unerased && !pool->nr_unerased)
+		return NULL;
+
+	for (unsigned int o = order; o < NR_PAGE_ORDERS; o++) {
+		struct list_head *list = free_area_list(&zone->free_area[o],
+							pool->freetype);
+		struct list_head *at = unerased ? list->next : list->prev;
+
+		for (; at != list; at = unerased ? at->next : at->prev) {
+			page = list_entry(at, struct page, buddy_list);
+			part = unmapped_part(page, o, order, unerased);
+			if (part)
+				return part;
+			if (++looks == UNMAPPED_ERASED_LOOK)
+				return NULL;
+		}
+	}
+	return NULL;
+}
+
+/**
+ * unmapped_take_page() - take a free page with a property off the free lists
+ * @pool: zone and property
+ * @order: its order
+ * @whole: whether it may be a part of a block that is wholly free
+ *
+ * Context: any, zone lock held.
+ * Return: page for prep_taken_page(), or NULL. A block that has yet to be erased
+ * is not broken up.
+ */
+struct page *unmapped_take_page(struct unmapped_pool *pool, unsigned int order,
+				bool whole)
+{
+	struct zone *zone = pool->zone;
+	struct page *page;
+
+	page = take_free_page(zone, order, pool->freetype, false);
+	if (page || !whole)
+		return page;
+
+	page = unmapped_whole(pool, max(order, pageblock_order), false);
+	if (page)
+		take_free_blocks(zone, page, order);
+	return page;
+}
+
+/**
+ * unmapped_take_unerased() - take free blocks that have yet to be erased
+ * @pool: zone and property
+ * @order: order, at least pageblock_order
+ *
+ * For unmapped_block_erase(). They count as erased from now on, and who cannot
+ * erase them says otherwise: unmapped_put_unmapped().
+ *
+ * Context: any, zone lock held.
+ * Return: the first of the blocks, or NULL.
+ */
+struct page *unmapped_take_unerased(struct unmapped_pool *pool, unsigned int order)
+{
+	struct page *page = unmapped_whole(pool, order, true);
+
+	if (!page)
+		return NULL;
+	take_free_blocks(pool->zone, page, order);
+	for (unsigned long i = 0; i < 1UL << order; i += pageblock_nr_pages)
+		unmapped_block_mark(pool, page + i, false);
+	return page;
+}
+
+/**
+ * unmapped_put_unmapped() - put blocks back that unmapped_take_unerased() took
+ * @pool: zone and property
+ * @page: the first of them
+ * @order: their order
+ * @unerased: are they still not erased?
+ * @want_order: order of a page that the caller wants, or -1
+ *
+ * Context: any, takes the zone lock.
+ * Return: a page of @want_order, or @page.
+ */
+struct page *unmapped_put_unmapped(struct unmapped_pool *pool, struct page *page,
+				   unsigned int order, bool unerased,
+				   int want_order)
+{
+	guard(spinlock_irqsave)(&pool->zone->lock);
+
+	for (unsigned long i = 0; unerased && i < 1UL << order; i += pageblock_nr_pages)
+		unmapped_block_mark(pool, page + i, true);
+	put_free_blocks(pool->zone, page, order);
+	if (want_order >= 0)
+		take_free_blocks(pool->zone, page, want_order);
+	return page;
+}
+
 static struct page *unmapped_first_whole(struct unmapped_pool *pool,
 					 unsigned int order)
 {
@@ -370,6 +499,26 @@ bool unmapped_make_plain(struct zone *zone, struct page *page)
 	unmapped_block_remove(pool, page, pageblock_order, MIGRATE_MOVABLE);
 	unmapped_pool_note_pressure(pool);
 	return true;
+}
+
+/**
+ * unmapped_before_poison() - a free page is going to be taken out of its block
+ * @zone: its zone
+ * @page: the page
+ *
+ * The rest of the block would be in pieces then. If it has not been erased, it is
+ * ordinary memory again, as it never was anything else.
+ *
+ * Context: zone lock held.
+ */
+void unmapped_before_poison(struct zone *zone, struct page *page)
+{
+	freetype_t freetype = get_pageblock_freetype(page);
+
+	lockdep_assert_held(&zone->lock);
+
+	if (freetype_has_flags(freetype) && get_pageblock_unerased(page))
+		unmapped_make_plain(zone, page);
 }
 
 /* Where it cannot be undone under the zone lock. */

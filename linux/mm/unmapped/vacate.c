@@ -191,7 +191,8 @@ static void unmapped_pool_vacate(struct unmapped_pool *pool)
  * through the direct map there.
  *
  * Context: task, may sleep.
- * Return: 0, or -EBUSY: there is memory off the direct map, as somebody uses it.
+ * Return: 0, or -EBUSY: there is memory off the direct map, as somebody uses
+ * it, or there was no page table for a block that poisoned pages keep.
  */
 int unmapped_vacate(void)
 {

@@ -223,8 +223,11 @@ static void span(struct kunit *test)
 		if (!high || block[i] > high)
 			high = block[i];
 	}
-	for (i = 0; i < ARRAY_SIZE(block); i += 2)
+	for (i = 0; i < ARRAY_SIZE(block); i += 2) {
+		/* Something to forget, of the last ones at least */
+		KUNIT_EXPECT_EQ(test, can_read_block(block[i]), 4);
 		unmap(test, block[i]);
+	}
 	arch_direct_map_flush(low, (high - low) / BLOCK_PAGES + 1);
 	for (i = 0; i < ARRAY_SIZE(block); i++)
 		KUNIT_EXPECT_EQ(test, can_read_block(block[i]), i % 2 ? 4 : 0);
@@ -895,18 +898,33 @@ static void remap_pieces(struct kunit *test)
 	expect_kind(test, block, DIRECT_MAP_BLOCK_PLAIN, "whole again");
 }
 
+static long nr_tables(void)
+{
+	return global_node_page_state_pages(NR_PAGETABLE);
+}
+
 /* What was got ready for that and not used is nowhere. */
 static void remap_pieces_cancelled(struct kunit *test)
 {
+	const long lag = 128 * num_online_cpus(), tables = 4 * lag;
 	struct page *block = alloc_prepared(test);
+	unsigned long small = small_kb(test);
+	long before = nr_tables();
 	void *table;
 
 	unmap(test, block);
-	table = arch_direct_map_pieces_prepare();
-	KUNIT_ASSERT_NOT_NULL(test, table);
-	arch_direct_map_pieces_finish(table, NULL);
+	for (long i = 0; i < tables; i++) {
+		table = arch_direct_map_pieces_prepare();
+		KUNIT_ASSERT_NOT_NULL(test, table);
+		arch_direct_map_pieces_finish(table, NULL);
+	}
 	arch_direct_map_block_remap(block);
 	expect_kind(test, block, DIRECT_MAP_BLOCK_PLAIN, "whole");
+	KUNIT_EXPECT_EQ(test, small_kb(test), small);
+	/* A worker frees them, and what each CPU has counted comes later */
+	for (int i = 0; i < 100 && nr_tables() - before >= lag; i++)
+		msleep(20);
+	KUNIT_EXPECT_LT(test, nr_tables() - before, lag);
 }
 
 static struct kunit_case direct_map_test_cases[] = {

@@ -4,6 +4,7 @@
  * page is found again by allocating until it comes back.
  */
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/folio_batch.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
@@ -11,7 +12,9 @@
 #include <linux/mermap.h>
 #include <linux/swap.h>
 #include <linux/unmapped.h>
+#include <linux/vmstat.h>
 #include <linux/workqueue.h>
+#include <trace/events/unmapped.h>
 
 #include "util.h"
 
@@ -21,6 +24,7 @@ static const unsigned int free_orders[] = { 0, 1, PAGE_ALLOC_COSTLY_ORDER, 9 };
 struct free_ctx {
 	struct page *page;
 	unsigned int order;
+	long dirty;
 	struct completion done;
 	struct irq_work irq_work;
 	struct work_struct bh_work;
@@ -146,11 +150,19 @@ static void free_from_kthread(struct kunit *test)
 	}
 }
 
+static long nr_dirty(struct zone *zone)
+{
+	return zone_page_state_snapshot(zone, NR_UNMAPPED_DIRTY);
+}
+
 static void free_in_nmi(void *arg)
 {
 	struct free_ctx *ctx = arg;
+	struct zone *zone = page_zone(ctx->page);
 
+	ctx->dirty = -nr_dirty(zone);
 	free_pages_nolock(ctx->page, ctx->order);
+	ctx->dirty += nr_dirty(zone);
 }
 
 static void free_from_nmi(struct kunit *test)
@@ -165,15 +177,12 @@ static void free_from_nmi(struct kunit *test)
 		ran = ut_call_nmi(free_in_nmi, &ctx);
 		if (!ran)
 			__free_pages(ctx.page, ctx.order);
+		else	/* It may have come in the middle of a switch: not erased there */
+			KUNIT_EXPECT_EQ(test, ctx.dirty, 1L << ctx.order);
 		expect_erased(test, ctx.page, ctx.order);
 	}
 	if (!ran)
 		kunit_skip(test, "the machine delivers no NMI");
-}
-
-static long nr_dirty(struct zone *zone)
-{
-	return zone_page_state_snapshot(zone, NR_UNMAPPED_DIRTY);
 }
 
 /* What cannot be erased at once waits, and is not free meanwhile. */
@@ -205,32 +214,96 @@ static void free_waits(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dirty, NR_BLOCK);
 	KUNIT_EXPECT_EQ(test, free, free_before);
 
-	ut_settle();
+	/* It does not take somebody who is short of memory */
+	for (int i = 0; i < 1000 && nr_dirty(zone); i++)
+		fsleep(1000);
 	KUNIT_EXPECT_EQ(test, nr_dirty(zone), 0);
+	ut_settle();
 	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_ZEROED_PAGES) - zeroed, NR_BLOCK);
 	expect_erased(test, page, order);
 }
 
-/* S6: what a window has shown is nobody's before all CPUs were flushed. */
+/* How often all CPUs were made to forget what windows have shown */
+static unsigned long nr_flushes(void)
+{
+	unsigned long nr = 0;
+#ifdef CONFIG_MERMAP
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		nr += per_cpu(vm_event_states, cpu).event[MERMAP_FLUSH];
+#endif
+	return nr;
+}
+
+/* As mermap_get() does it */
+static void taint(struct page *page)
+{
+#ifdef CONFIG_MERMAP
+	set_bit(PG_mermapped, &page->flags.f);
+#endif
+}
+
+#ifdef CONFIG_MERMAP
+/* ... when a page that waited for it went on */
+static unsigned long flushes_then;
+
+static void note_flushes(void *data, unsigned long pfn, unsigned int order)
+{
+	WRITE_ONCE(flushes_then, nr_flushes());
+}
+
+static void forget_flushes(void *unused)
+{
+	unregister_trace_unmapped_dirty_erase(note_flushes, NULL);
+	tracepoint_synchronize_unregister();
+}
+#endif
+
+/*
+ * S6: what a window has shown is nobody's before all CPUs were flushed, be it the
+ * last part only.
+ */
 static void free_quarantine(struct kunit *test)
 {
 #ifdef CONFIG_MERMAP
-	struct page *page = dirty_page(test, 0);
-	struct zone *zone = page_zone(page);
-	unsigned long flags;
+	const unsigned int orders[] = { 0, 2 };
+	unsigned long flags, flushes;
+	struct zone *zone;
 	long dirty;
 
-	ut_settle();
-	/* As mermap_get() marks it */
-	set_bit(PG_mermapped, &page->flags.f);
-	KUNIT_ASSERT_TRUE(test, mermap_page_tainted(page));
-	local_irq_save(flags);
-	__free_page(page);
-	dirty = nr_dirty(zone);
-	local_irq_restore(flags);
-	KUNIT_EXPECT_EQ(test, dirty, 1);
-	expect_erased(test, page, 0);
-	KUNIT_EXPECT_FALSE(test, mermap_page_tainted(page));
+	KUNIT_ASSERT_EQ(test, kunit_attach_mm(), 0);
+	if (mermap_mm_prepare(current->mm))
+		kunit_skip(test, "no windows on this machine");
+	if (register_trace_unmapped_dirty_erase(note_flushes, NULL) ||
+	    kunit_add_action_or_reset(test, forget_flushes, NULL))
+		kunit_skip(test, "no tracepoints");
+
+	for (int i = 0; i < ARRAY_SIZE(orders); i++) {
+		const unsigned int nr = 1U << orders[i];
+		struct page *page = ut_alloc(GFP_TEST | __GFP_COMP, orders[i]);
+
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		ut_fill(test, page, orders[i]);
+		zone = page_zone(page);
+		ut_settle();
+		scoped_class(mermap, w, page + nr - 1, PAGE_SIZE, PAGE_KERNEL) {
+			KUNIT_ASSERT_NOT_NULL(test, mermap_addr(w));
+			memset(mermap_addr(w), 0x5a, PAGE_SIZE);
+		}
+		KUNIT_EXPECT_TRUE(test, mermap_page_tainted(page + nr - 1));
+
+		flushes = nr_flushes();
+		WRITE_ONCE(flushes_then, 0);
+		local_irq_save(flags);
+		__free_pages(page, orders[i]);
+		dirty = nr_dirty(zone);
+		local_irq_restore(flags);
+		KUNIT_EXPECT_EQ(test, dirty, nr);
+		expect_erased(test, page, orders[i]);
+		KUNIT_EXPECT_GT(test, flushes_then, flushes);
+		KUNIT_EXPECT_FALSE(test, mermap_page_tainted(page + nr - 1));
+	}
 #else
 	kunit_skip(test, "no windows");
 #endif
@@ -240,11 +313,12 @@ static void free_quarantine(struct kunit *test)
 static void free_batch(struct kunit *test)
 {
 	struct page *dirty[8];
+	unsigned long zeroed, flushes;
 	struct folio_batch batch;
-	unsigned long zeroed;
 	LIST_HEAD(taken);
 
 	ut_settle();
+	flushes = nr_flushes();
 	zeroed = ut_event(UNMAPPED_ZEROED_PAGES);
 	folio_batch_init(&batch);
 	for (int i = 0; i < ARRAY_SIZE(dirty); i++) {
@@ -257,8 +331,12 @@ static void free_batch(struct kunit *test)
 		folio_batch_add(&batch, page_folio(plain));
 		folio_batch_add(&batch, page_folio(dirty[i]));
 	}
+	/* One of them was shown by a window, and has to wait */
+	taint(dirty[3]);
 	free_unref_folios(&batch);
+	ut_settle();
 	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_ZEROED_PAGES) - zeroed, ARRAY_SIZE(dirty));
+	KUNIT_EXPECT_EQ(test, nr_flushes() > flushes, IS_ENABLED(CONFIG_MERMAP));
 
 	ut_empty_pool(test, &taken);
 	for (int i = 0; i < ARRAY_SIZE(dirty); i++) {
@@ -292,13 +370,19 @@ static void free_poisoned(struct kunit *test)
 static void free_bulk(struct kunit *test)
 {
 	struct page *page = dirty_page(test, 2), *pages[4];
+	unsigned long flushes;
 
 	split_page(page, 2);
 	for (int i = 0; i < ARRAY_SIZE(pages); i++)
 		pages[i] = page + i;
+	ut_settle();
+	flushes = nr_flushes();
+	/* Of one of them, more has to be done */
+	taint(pages[1]);
 	free_pages_bulk(pages, ARRAY_SIZE(pages));
 	for (int i = 0; i < ARRAY_SIZE(pages); i++)
 		expect_erased(test, pages[i], 0);
+	KUNIT_EXPECT_EQ(test, nr_flushes() > flushes, IS_ENABLED(CONFIG_MERMAP));
 }
 
 static struct kunit_case free_test_cases[] = {

@@ -70,8 +70,13 @@ static void isolate_used_block(struct kunit *test)
 {
 	struct page *page = ut_alloc(GFP_TEST, 0);
 	unsigned long start;
+	struct zone *zone;
 
 	KUNIT_ASSERT_NOT_NULL(test, page);
+	zone = page_zone(page);
+	/* Others may refuse it for reasons of their own */
+	scoped_guard(spinlock_irqsave, &zone->lock)
+		KUNIT_EXPECT_FALSE(test, unmapped_make_plain(zone, page));
 	start = pageblock_start_pfn(page_to_pfn(page));
 	KUNIT_EXPECT_EQ(test, -EBUSY,
 			start_isolate_page_range(start, start + NR_BLOCK,

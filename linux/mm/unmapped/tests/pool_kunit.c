@@ -17,11 +17,13 @@ static unsigned long free_blocks(struct zone *zone)
 	return zone_page_state(zone, NR_FREE_UNMAPPED_WHOLE) >> pageblock_order;
 }
 
-/* Wait until the zone has so many free unmapped blocks at least. */
+/* Wait until the zone has so many free unmapped blocks at least, that are erased. */
 static bool wait_for_pool(struct zone *zone, unsigned long min)
 {
+	struct unmapped_pool *pool = unmapped_pool(zone, freetype_make_unmapped());
+
 	for (int i = 0; i < 100; i++) {
-		if (free_blocks(zone) >= min)
+		if (free_blocks(zone) >= min + READ_ONCE(pool->nr_unerased))
 			return true;
 		msleep(100);
 	}

@@ -12,15 +12,20 @@
 
 #include "util.h"
 
-/* One block that cannot be flipped does not hide the others. */
-static struct page *bad_block;
+/* Some blocks that cannot be flipped do not hide the others. */
+static struct page *bad_blocks[3];
+static unsigned int nr_bad;
 
-static int fail_bad_block(struct unmapped_pool *pool, struct page *block)
+static int fail_bad_blocks(struct unmapped_pool *pool, struct page *block)
 {
-	if (!bad_block)
-		bad_block = block;
-	if (block == bad_block)
+	for (unsigned int i = 0; i < nr_bad; i++) {
+		if (block == bad_blocks[i])
+			return -EBUSY;
+	}
+	if (nr_bad < ARRAY_SIZE(bad_blocks)) {
+		bad_blocks[nr_bad++] = block;
 		return -EBUSY;
+	}
 	return freetype_property(pool->freetype)->apply(block);
 }
 
@@ -33,15 +38,16 @@ static void take_tries_next(struct kunit *test)
 		LIST_HEAD(taken);
 
 		ut_empty_pool(test, &taken);
-		bad_block = NULL;
+		nr_bad = 0;
 		fails = ut_event(UNMAPPED_FLIP_FAIL);
-		kunit_activate_static_stub(test, unmapped_block_apply, fail_bad_block);
+		kunit_activate_static_stub(test, unmapped_block_apply, fail_bad_blocks);
 		page = ut_alloc(GFP_TEST | __GFP_NORETRY, 0);
 		kunit_deactivate_static_stub(test, unmapped_block_apply);
 
 		KUNIT_ASSERT_NOT_NULL(test, page);
 		KUNIT_EXPECT_TRUE(test, page_unmapped(page));
-		KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_FLIP_FAIL) - fails, 1);
+		KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_FLIP_FAIL) - fails,
+				ARRAY_SIZE(bad_blocks));
 		__free_page(page);
 		ut_put_all(&taken);
 		ut_expect_consistent(test);
@@ -411,9 +417,10 @@ static void take_gives_back_what_helps(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, pair);
 	other = pair + NR_BLOCK;
 	KUNIT_EXPECT_EQ(test, unmapped_block_prepare(pool, pair, pageblock_order), 0);
+	unmapped_block_clear(pool, pair, pageblock_order);
 	KUNIT_EXPECT_EQ(test, unmapped_block_apply(pool, pair), 0);
 	unmapped_block_flush(pool, pair, 1);
-	KUNIT_EXPECT_PTR_EQ(test, unmapped_block_add(pool, pair, pageblock_order, -1), pair);
+	KUNIT_EXPECT_PTR_EQ(test, unmapped_block_add(pool, pair, pageblock_order, false, -1), pair);
 
 	remaps = ut_event(UNMAPPED_FLIP_REMAP);
 	KUNIT_EXPECT_FALSE(test, give_back(zone, order));

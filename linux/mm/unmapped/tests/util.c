@@ -4,6 +4,7 @@
  */
 #include <linux/delay.h>
 #include <linux/direct_map.h>
+#include <linux/initrd.h>
 #include <linux/memory_hotplug.h>
 #include <linux/preempt.h>
 #include <linux/slab.h>
@@ -53,6 +54,8 @@ int ut_suite_init(struct kunit_suite *suite)
 	if (err && err != -EOPNOTSUPP)
 		return err;
 
+	/* It takes memory in the background, blocks of it */
+	wait_for_initramfs();
 	pool_blocks = sysctl_unmapped_pool_blocks;
 	WRITE_ONCE(sysctl_unmapped_pool_blocks, 0);
 	ut_worker(false);
@@ -83,13 +86,33 @@ struct page *ut_alloc(gfp_t gfp, unsigned int order)
 	return ut_alloc_property(freetype_make_unmapped(), gfp, order);
 }
 
+/* Requests that may not block find all of what is free. */
+static void ut_erase_all(struct kunit *test, struct unmapped_pool *pool)
+{
+	struct page *block;
+
+	for (;;) {
+		scoped_guard(spinlock_irqsave, &pool->zone->lock)
+			block = unmapped_take_unerased(pool, pageblock_order);
+		if (!block)
+			return;
+		KUNIT_EXPECT_TRUE(test, unmapped_block_erase(pool, block, pageblock_order));
+		unmapped_put_unmapped(pool, block, pageblock_order, false, -1);
+	}
+}
+
 void ut_take_all(struct kunit *test, freetype_t freetype, struct list_head *taken)
 {
 	const gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
 	unsigned int wrong = 0;
 	struct page *page;
+	struct zone *zone;
 
 	ut_settle();
+	for_each_populated_zone(zone) {
+		if (zone->unmapped_pools)
+			ut_erase_all(test, unmapped_pool(zone, freetype));
+	}
 	/* Else some stay behind on the lists of another CPU */
 	migrate_disable();
 	for (int order = MAX_PAGE_ORDER; order >= 0; order--) {
@@ -242,6 +265,7 @@ void ut_settle(void)
 struct ut_count {
 	unsigned long free, whole, partial, blocks;
 	unsigned int wrong_list, wrong_order, wrong_type, wrong_entry;
+	unsigned int unerased, wrong_unerased;
 };
 
 static void ut_count(struct zone *zone, freetype_t freetype, struct ut_count *count)
@@ -275,11 +299,35 @@ static void ut_count(struct zone *zone, freetype_t freetype, struct ut_count *co
 			continue;
 
 		count->blocks++;
+		if (get_pageblock_unerased(page)) {
+			count->unerased++;
+			count->wrong_unerased += !free_block_head(page);
+		}
 		count->wrong_type += get_pfnblock_migratetype(page, pfn) !=
 				     property->migratetype;
 		count->wrong_entry += arch_direct_map_block_mapped(page) ==
 				      freetype_unmapped(freetype);
 	}
+	count->wrong_unerased += count->unerased != pool->nr_unerased;
+}
+
+/* Blocks that are free for everybody, and that nobody could use */
+static unsigned int ut_count_absent(struct zone *zone)
+{
+	unsigned int absent = 0;
+	struct page *page;
+
+	for (int order = pageblock_order; order < NR_PAGE_ORDERS; order++) {
+		for (int mt = 0; mt < MIGRATE_PCPTYPES; mt++) {
+			list_for_each_entry(page, free_area_list(&zone->free_area[order],
+								 freetype_plain(mt)),
+					    buddy_list) {
+				for (unsigned long i = 0; i < 1UL << order; i += NR_BLOCK)
+					absent += !arch_direct_map_block_mapped(page + i);
+			}
+		}
+	}
+	return absent;
 }
 
 static void ut_expect_zone_consistent(struct kunit *test, struct zone *zone)
@@ -288,6 +336,7 @@ static void ut_expect_zone_consistent(struct kunit *test, struct zone *zone)
 	struct ut_count count[NR_FREETYPE_PROPERTIES] = {};
 	struct ut_count *c = &count[FREETYPE_LIST_UNMAPPED - MIGRATE_TYPES];
 	unsigned long expected = 0;
+	unsigned int absent;
 
 	if (!zone->unmapped_pools)
 		return;
@@ -295,6 +344,7 @@ static void ut_expect_zone_consistent(struct kunit *test, struct zone *zone)
 	scoped_guard(spinlock_irqsave, &zone->lock) {
 		for (int i = 0; i < NR_FREETYPE_PROPERTIES; i++)
 			ut_count(zone, freetype_from_index(MIGRATE_TYPES + i), &count[i]);
+		absent = ut_count_absent(zone);
 		partial = zone->nr_free_partial;
 		free = zone_page_state_snapshot(zone, NR_FREE_UNMAPPED);
 		whole = zone_page_state_snapshot(zone, NR_FREE_UNMAPPED_WHOLE);
@@ -310,7 +360,9 @@ static void ut_expect_zone_consistent(struct kunit *test, struct zone *zone)
 		KUNIT_EXPECT_EQ_MSG(test, count[i].wrong_order, 0, "%s", name);
 		KUNIT_EXPECT_EQ_MSG(test, count[i].wrong_type, 0, "%s", name);
 		KUNIT_EXPECT_EQ_MSG(test, count[i].wrong_entry, 0, "%s", name);
+		KUNIT_EXPECT_EQ_MSG(test, count[i].wrong_unerased, 0, "%s", name);
 	}
+	KUNIT_EXPECT_EQ(test, absent, 0);
 	KUNIT_EXPECT_EQ(test, partial, expected);
 	KUNIT_EXPECT_EQ(test, free, c->free);
 	KUNIT_EXPECT_EQ(test, whole, c->whole);

@@ -16,7 +16,11 @@
 #include <linux/mmu_context.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
+#include <linux/vmstat.h>
 #include <linux/workqueue.h>
+#ifdef CONFIG_X86
+#include <trace/events/tlb.h>
+#endif
 
 #include <asm/mm_local.h>
 #ifdef CONFIG_X86_LOCAL_APIC
@@ -407,6 +411,45 @@ static void nmi_test(struct kunit *test)
 
 #define LOOPS	256
 
+/* How often this CPU has changed its address space, where that is traced ... */
+static unsigned int switches, price_cpu;
+
+#ifdef CONFIG_X86
+static void count_switch(void *data, int reason, unsigned long pages)
+{
+	if (raw_smp_processor_id() == READ_ONCE(price_cpu))
+		switches++;
+}
+
+static void forget_switches(void *unused)
+{
+	unregister_trace_tlb_flush(count_switch, NULL);
+	tracepoint_synchronize_unregister();
+}
+#endif
+
+static bool count_switches(struct kunit *test)
+{
+#ifdef CONFIG_X86
+	return !register_trace_tlb_flush(count_switch, NULL) &&
+		!kunit_add_action_or_reset(test, forget_switches, NULL);
+#else
+	return false;
+#endif
+}
+
+/* ... and flushed more than the entry of a window, where that is counted. */
+static unsigned long flushes(void)
+{
+#ifdef CONFIG_DEBUG_TLBFLUSH
+	return raw_cpu_read(vm_event_states.event[NR_TLB_REMOTE_FLUSH]) +
+	       raw_cpu_read(vm_event_states.event[NR_TLB_LOCAL_FLUSH_ALL]) +
+	       raw_cpu_read(vm_event_states.event[NR_TLB_LOCAL_FLUSH_ONE]);
+#else
+	return 0;
+#endif
+}
+
 static u64 price(struct page *page, unsigned int nr, bool window)
 {
 	unsigned long flags;
@@ -414,6 +457,8 @@ static u64 price(struct page *page, unsigned int nr, bool window)
 	unsigned int i;
 
 	local_irq_save(flags);
+	WRITE_ONCE(price_cpu, raw_smp_processor_id());
+	switches = 0;
 	for (i = 0; i < LOOPS; i++) {
 		t = local_clock();
 		if (!window && nr)
@@ -430,20 +475,33 @@ static void price_test(struct kunit *test)
 {
 	static const unsigned int nrs[] = { 1, 2, UNMAPPED_ZERO_BATCH, NR };
 	struct page *page = test_pages(test);
+	unsigned long before;
+	bool counted;
 	unsigned int i;
 	u64 nothing;
 
 	KUNIT_ASSERT_EQ(test, kunit_attach_mm(), 0);
+	counted = count_switches(test);
+	migrate_disable();
 	nothing = price(page, 0, false);
 
 	/* With QEMU's -icount shift=0 a nanosecond is an instruction. */
 	for (i = 0; i < ARRAY_SIZE(nrs); i++) {
-		u64 direct = price(page, nrs[i], false) - nothing;
-		u64 window = price(page, nrs[i], true) - nothing;
+		u64 direct = price(page, nrs[i], false) - nothing, window;
+
+		before = flushes();
+		window = price(page, nrs[i], true) - nothing;
+		/* What others do meanwhile: far from one each time */
+		KUNIT_EXPECT_LT(test, flushes() - before, LOOPS);
+		/* There and back, for as many pages as there are windows */
+		if (counted)
+			KUNIT_EXPECT_EQ(test, switches, LOOPS * 2 *
+					DIV_ROUND_UP(nrs[i], UNMAPPED_ZERO_BATCH));
 
 		kunit_info(test, "%u pages: clear_pages() %llu ns, the window %llu ns: %lld more",
 			   nrs[i], direct, window, (s64)(window - direct));
 	}
+	migrate_enable();
 }
 
 static struct kunit_case unmapped_zero_test_cases[] = {

@@ -14,6 +14,12 @@ void unmapped_pool_note_pressure(struct unmapped_pool *pool)
 	pressed++;
 }
 
+void unmapped_block_mark(struct unmapped_pool *pool, struct page *block, bool unerased)
+{
+	pool->nr_unerased += unerased - unit_unerased[unit_block(block)];
+	unit_unerased[unit_block(block)] = unerased;
+}
+
 void unmapped_block_remove(struct unmapped_pool *pool, struct page *page, unsigned int order,
 			   enum migratetype migratetype)
 {
@@ -89,6 +95,7 @@ static int take_init(struct kunit *test)
 	unit_zone.unmapped_pools = pools;
 	for (i = 0; i < UNIT_BLOCKS; i++)
 		unit_freetypes[i] = freetype_plain(MIGRATE_MOVABLE);
+	memset(unit_unerased, 0, sizeof(unit_unerased));
 	undone = 0;
 	flushed = 0;
 	pressed = 0;
@@ -323,6 +330,71 @@ static void letting_go(struct kunit *test)
 	}
 }
 
+static void add_unerased(unsigned long nr)
+{
+	add_unmapped(nr, 0);
+	unmapped_block_mark(pool, block(nr), true);
+}
+
+/* The block of the page that a request has, or -1 */
+static long take_page(unsigned int order)
+{
+	struct page *page;
+
+	guard(spinlock_irqsave)(&unit_zone.lock);
+	page = unmapped_take_page(pool, order, true);
+	return page ? (long)unit_block(page) : -1;
+}
+
+static long take_unerased(unsigned int order)
+{
+	struct page *page;
+
+	guard(spinlock_irqsave)(&unit_zone.lock);
+	page = unmapped_take_unerased(pool, order);
+	return page ? (long)unit_block(page) : -1;
+}
+
+/*
+ * A block that has yet to be erased is broken up by nobody, wherever it is on the
+ * lists; and who wants to erase one finds it.
+ */
+static void unerased_is_not_broken(struct kunit *test)
+{
+	add_unerased(0);
+	add_unerased(4);
+	KUNIT_EXPECT_EQ(test, take_page(0), -1);
+	add_unmapped(8, 0);
+	add_unerased(12);
+	KUNIT_EXPECT_EQ(test, take_page(pageblock_order), 8);
+	KUNIT_EXPECT_EQ(test, take_page(pageblock_order), -1);
+
+	KUNIT_EXPECT_EQ(test, pools[0].nr_unerased, 3);
+	KUNIT_EXPECT_EQ(test, take_unerased(pageblock_order), 0);
+	KUNIT_EXPECT_EQ(test, take_unerased(pageblock_order), 4);
+	KUNIT_EXPECT_EQ(test, pools[0].nr_unerased, 1);
+	/* Erased, or not */
+	unmapped_put_unmapped(pool, block(0), pageblock_order, true, -1);
+	unmapped_put_unmapped(pool, block(4), pageblock_order, false, -1);
+	KUNIT_EXPECT_EQ(test, pools[0].nr_unerased, 2);
+	KUNIT_EXPECT_EQ(test, take_page(pageblock_order), 4);
+	KUNIT_EXPECT_EQ(test, take_unerased(pageblock_order), 12);
+	KUNIT_EXPECT_EQ(test, take_unerased(pageblock_order), 0);
+	KUNIT_EXPECT_EQ(test, take_unerased(pageblock_order), -1);
+}
+
+/* One of a pair that has merged: the other half is had. */
+static void unerased_half(struct kunit *test)
+{
+	add_unmapped(16, 0);
+	add_unerased(17);
+	KUNIT_EXPECT_EQ(test, take_page(pageblock_order + 1), -1);
+	KUNIT_EXPECT_EQ(test, take_page(pageblock_order), 16);
+	KUNIT_EXPECT_EQ(test, take_page(pageblock_order), -1);
+	KUNIT_EXPECT_EQ(test, take_unerased(pageblock_order), 17);
+	KUNIT_EXPECT_EQ(test, pools[0].nr_unerased, 0);
+}
+
 static struct kunit_case take_cases[] = {
 	KUNIT_CASE(fixed_hide_nothing),
 	KUNIT_CASE(lock_is_not_held_for_long),
@@ -335,6 +407,8 @@ static struct kunit_case take_cases[] = {
 	KUNIT_CASE(watermark),
 	KUNIT_CASE(blocks_go_back),
 	KUNIT_CASE(letting_go),
+	KUNIT_CASE(unerased_is_not_broken),
+	KUNIT_CASE(unerased_half),
 	{}
 };
 

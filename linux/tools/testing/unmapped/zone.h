@@ -57,6 +57,7 @@ DEFINE_LOCK_GUARD_1(spinlock_irqsave, spinlock_t, unit_lock(_T->lock), unit_unlo
 #define lockdep_assert_held(l)	VM_WARN_ON_ONCE(!(l)->held)
 
 struct mutex { int unused; };
+struct semaphore { int unused; };
 struct delayed_work { int unused; };
 struct workqueue_struct;
 
@@ -84,6 +85,7 @@ struct zone {
 static struct page *unit_pages;		/* UNIT_BLOCKS * pageblock_nr_pages */
 static freetype_t unit_freetypes[UNIT_BLOCKS];
 static enum direct_map_block unit_kinds[UNIT_BLOCKS];
+static bool unit_unerased[UNIT_BLOCKS];
 static struct zone unit_zone;
 
 #define page_to_pfn(p)		(UNIT_FIRST_PFN + ((p) - unit_pages))
@@ -95,6 +97,8 @@ static struct zone unit_zone;
 #define buddy_order(p)		((p)->order)
 #define page_is_guard(p)	false
 #define get_pageblock_freetype(p) (unit_freetypes[unit_block(p)])
+#define PB_unerased		0	/* the only bit that is asked for */
+#define get_pfnblock_bit(p, pfn, bit) (unit_unerased[unit_block(p)])
 #define pageblock_set_freetype(p, ft) ((void)(unit_freetypes[unit_block(p)] = (ft)))
 
 /* A hole between blocks 100 and 103 */
@@ -181,6 +185,14 @@ static void take_free_blocks(struct zone *zone, struct page *page, unsigned int 
 			unit_add(upper, o, ft);
 		}
 	}
+}
+
+/* There is nothing but whole blocks here */
+static struct page *take_free_page(struct zone *zone, unsigned int order, freetype_t ft,
+				   bool whole)
+{
+	VM_WARN_ON_ONCE(whole);
+	return NULL;
 }
 
 static void put_free_blocks(struct zone *zone, struct page *page, unsigned int order)

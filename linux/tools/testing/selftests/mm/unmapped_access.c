@@ -20,6 +20,9 @@
 
 #define FOLL_WRITE	0x01
 
+#define HARD_OFFLINE	"/sys/devices/system/memory/hard_offline_page"
+#define UNPOISON	"/sys/kernel/debug/hwpoison/unpoison-pfn"
+
 FIXTURE(access)
 {
 	char *mem;
@@ -211,12 +214,9 @@ TEST_F(access, gup)
 TEST_F(access, mlock)
 {
 	long locked = field("/proc/self/status", "VmLck");
-	int err;
 
-	err = mlock(self->mem, SIZE) ? errno : 0;
-	TH_LOG("mlock: %s", err ? strerror(err) : "done");
-	/* It locks nothing, and cannot populate what GUP may not touch */
-	EXPECT_EQ(err, ENOMEM);
+	/* It populates, and that is all */
+	EXPECT_EQ(mlock(self->mem, SIZE), 0);
 	EXPECT_EQ(field("/proc/self/status", "VmLck"), locked);
 	EXPECT_EQ(munlock(self->mem, SIZE), 0);
 	EXPECT_EQ(field("/proc/self/status", "VmLck"), locked);
@@ -297,6 +297,44 @@ TEST(off_the_direct_map)
 		EXPECT_TRUE(map.probe_present);
 }
 
+/* What is hardware-poisoned is touched by nobody, and stays off the direct map. */
+TEST(poisoned_stays_off)
+{
+	struct direct_map map;
+	unsigned long phys;
+	uint64_t pfn;
+	char *mem;
+	int err;
+
+	if (access(HARD_OFFLINE, W_OK) || access(UNPOISON, W_OK))
+		SKIP(return, "no memory failure, or none that is undone");
+	mem = secret_map(4096);
+	if (mem == MAP_FAILED)
+		SKIP(return, "no memfd_secret(2)");
+	touch(mem, 4096, PATTERN);
+	if (!read_pfns(mem, &pfn, 1) || !walk_direct_map(&map, 0))
+		SKIP(return, "no page frame numbers, or no page tables in debugfs");
+	phys = pfn * 4096;
+
+	/* -EBUSY: it stays in the file until that is gone */
+	err = write_file(HARD_OFFLINE, "%#lx", phys);
+	EXPECT_TRUE(!err || err == -EBUSY);
+	EXPECT_EQ(touch_some(mem, 4096, PATTERN), 0);
+	EXPECT_FALSE(direct_map_shows(phys));
+	munmap(mem, 4096);
+	settle();
+	EXPECT_FALSE(direct_map_shows(phys));
+
+	/* One of an unmapped block is as good as new; one that is out alone is lost */
+	err = write_file(UNPOISON, "%#lx", phys / 4096);
+	if (read_vmstat("nr_no_direct_map") > 0) {
+		EXPECT_EQ(err, 0);
+	} else {
+		EXPECT_LT(err, 0);
+		EXPECT_FALSE(direct_map_shows(phys));
+	}
+}
+
 /* Pages handed out by the page allocator so far. */
 static long pages_allocated(void)
 {
@@ -325,7 +363,7 @@ TEST(at_the_limit)
 	};
 	long before[ARRAY_SIZE(counters)], pages;
 	struct rlimit rlimit = { limit, limit };
-	char *mem;
+	char *mem, *room;
 
 	if (setrlimit(RLIMIT_MEMLOCK, &rlimit))
 		SKIP(return, "cannot set RLIMIT_MEMLOCK");
@@ -333,6 +371,12 @@ TEST(at_the_limit)
 	mem = secret_map(2 * limit);
 	if (mem == MAP_FAILED)
 		SKIP(return, "no memfd_secret(2)");
+	/* Across page tables: a fault without one has one allocated, even in vain */
+	room = mmap(NULL, 4 * limit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(room, MAP_FAILED);
+	room = (char *)(((uintptr_t)room | (BLOCK_SIZE - 1)) + 1) + BLOCK_SIZE / 2;
+	mem = mremap(mem, 2 * limit, 2 * limit, MREMAP_MAYMOVE | MREMAP_FIXED, room);
+	ASSERT_EQ(mem, room);
 	ASSERT_EQ(touch_some(mem, 2 * limit, PATTERN), limit);
 	settle();
 
@@ -341,7 +385,7 @@ TEST(at_the_limit)
 	pages = pages_allocated();
 	ASSERT_GT(pages, 0);
 	for (int i = 0; i < attempts; i++)
-		ASSERT_EQ(touch_some(mem + limit + i % 512 * 4096, 4096, PATTERN), 0);
+		ASSERT_EQ(touch_some(mem + limit + i % 256 * 4096, 4096, PATTERN), 0);
 	pages = pages_allocated() - pages;
 	TH_LOG("%ld pages allocated in %d attempts", pages, attempts);
 	/* What the test itself needs, and others */

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,13 +134,14 @@ static char *take_until(size_t *taken, unsigned long from, unsigned long to)
  * Secret memory with a page in that physical range. What is free and in the way
  * is taken first.
  */
-static char *secret_in(unsigned long from, unsigned long to, size_t *size, long *at)
+static char *secret_file_in(unsigned long from, unsigned long to, size_t *size,
+			    long *at, int *fd)
 {
 	size_t taken, off;
 	char *hold, *mem;
 
 	*size = read_meminfo("MemFree") * KiB & ~(CHUNK - 1);
-	mem = secret_map(*size);
+	mem = secret_map_file(*size, fd);
 	hold = take_until(&taken, from, to);
 	if (mem == MAP_FAILED || !hold)
 		return NULL;
@@ -162,6 +164,11 @@ static char *secret_in(unsigned long from, unsigned long to, size_t *size, long 
 		return NULL;
 	}
 	return mem;
+}
+
+static char *secret_in(unsigned long from, unsigned long to, size_t *size, long *at)
+{
+	return secret_file_in(from, to, size, at, NULL);
 }
 
 /* All that there is to be had without a flip, and a little more. */
@@ -828,6 +835,74 @@ static unsigned long free_page_beside(unsigned long phys)
 			return page;
 	}
 	return 0;
+}
+
+/* Somebody who has secret memory mapped, or a descriptor of it, and not both. */
+static pid_t hold_secret(const char *name, void *mem, size_t size, int fd, bool mapped)
+{
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	if (pipe(ready))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_NAME, name);
+		if (mapped)
+			close(fd);
+		else
+			munmap(mem, size);
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	if (pid > 0 && read(ready[0], &c, 1) != 1)
+		pid = -1;
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+/* Who keeps memory from going offline is named, and not who has other memory. */
+TEST_F_TIMEOUT(poisoned, holders, 300)
+{
+	static const char * const names[] = { "holder-map", "holder-fd" };
+	const unsigned long block = memory_block_size();
+	char said[64], *mem, *other;
+	pid_t pids[2];
+	int fd = -1;
+	size_t size;
+	long nr, at;
+
+	/* We come first among all processes, and are not meant: this is elsewhere */
+	other = secret_map(4096);
+	ASSERT_NE(other, MAP_FAILED);
+	touch(other, 4096, PATTERN);
+	nr = memory_that_can_go();
+	if (nr < 0)
+		SKIP(return, "no memory block can go offline");
+	mem = secret_file_in(nr * block, (nr + 1) * block, &size, &at, &fd);
+	if (!mem)
+		SKIP(return, "no secret memory where memory can go offline");
+
+	for (int i = 0; i < 2; i++) {
+		pids[i] = hold_secret(names[i], mem, size, fd, !i);
+		ASSERT_GT(pids[i], 0);
+	}
+	munmap(mem, size);
+	close(fd);
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(memory_set(nr, "offline", 10), -EBUSY);
+		snprintf(said, sizeof(said), "in use by %s (pid %d)", names[i], pids[i]);
+		EXPECT_TRUE(kmsg_says(self->kmsg, said))
+			TH_LOG("not said: %s", said);
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	munmap(other, 4096);
+	settle();
 }
 
 /*

@@ -62,6 +62,7 @@ TEST_F(unmapped, one_shootdown_a_block)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	long flips = read_vmstat("direct_map_flip_unmap");
 	long received = read_vmstat("nr_tlb_remote_flush_received");
+	long ones = read_vmstat("nr_tlb_local_flush_one");
 	long level2 = read_vmstat("direct_map_level2_splits");
 	long level3 = read_vmstat("direct_map_level3_splits");
 	long small = read_meminfo("DirectMap4k");
@@ -72,6 +73,7 @@ TEST_F(unmapped, one_shootdown_a_block)
 
 	flips = read_vmstat("direct_map_flip_unmap") - flips;
 	received = read_vmstat("nr_tlb_remote_flush_received") - received;
+	ones = read_vmstat("nr_tlb_local_flush_one") - ones;
 	level3 = read_vmstat("direct_map_level3_splits") - level3;
 	TH_LOG("%ld blocks flipped, %ld 1 GiB entries split, %ld CPUs interrupted",
 	       flips, level3, received);
@@ -81,9 +83,56 @@ TEST_F(unmapped, one_shootdown_a_block)
 	EXPECT_GE(unmapped_blocks(), nr);
 	/* Leave room for what others do, far below one per page */
 	EXPECT_LE(received, (flips + level3 + 4) * cpus);
+	/* What is flushed by the page is not counted there */
+	EXPECT_LT(ones, (long)(size / 4096 / 8));
 	EXPECT_EQ(read_vmstat("direct_map_level2_splits"), level2);
 	EXPECT_EQ(read_meminfo("DirectMap4k"), small);
 	munmap(mem, size);
+}
+
+/* ... and far less where blocks are unmapped in advance, or it is said beforehand. */
+TEST_F_TIMEOUT(unmapped, few_shootdowns, 120)
+{
+	const size_t size = 64 * MiB;
+	const int fd = syscall(__NR_memfd_secret, 0);
+	long most[] = { 4, 2 };
+
+	ASSERT_GE(fd, 0);
+	if (read_meminfo("MemFree") < 512 * 1024)
+		SKIP(return, "needs 512 MiB");
+	for (int foreseen = 0; foreseen < 2; foreseen++) {
+		long shootdowns, received;
+		void *mem;
+
+		/* A first life: nothing is unmapped */
+		set_pool_blocks(0);
+		for (int i = 0; i < 300 && unmapped_blocks(); i++)
+			sleep_ms(100);
+		if (unmapped_blocks())
+			SKIP(return, "somebody else has secret memory");
+		set_pool_blocks(1);
+		for (int i = 0; i < 100 && !unmapped_blocks(); i++)
+			sleep_ms(100);
+		shootdowns = read_vmstat("direct_map_shootdown");
+		received = read_vmstat("nr_tlb_remote_flush_received");
+		if (foreseen) {
+			ASSERT_EQ(fallocate(fd, 0, 0, size), 0);
+		} else {
+			mem = secret_map(size);
+			ASSERT_NE(mem, MAP_FAILED);
+			touch(mem, size, PATTERN);
+		}
+		received = read_vmstat("nr_tlb_remote_flush_received") - received;
+		shootdowns = read_vmstat("direct_map_shootdown") - shootdowns;
+		TH_LOG("%s: %ld shootdowns, %ld CPUs interrupted",
+		       foreseen ? "said beforehand" : "touched", shootdowns, received);
+		EXPECT_LE(shootdowns, most[foreseen]);
+		EXPECT_GT(shootdowns, 0);
+		if (!foreseen)
+			munmap(mem, size);
+	}
+	close(fd);
+	set_pool_blocks(0);
 }
 
 /* The second life costs no flip and no shootdown at all. */
@@ -92,7 +141,7 @@ TEST_F(unmapped, warm_pool)
 	const size_t size = 32 * MiB;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	void *mem = secret_map(size);
-	long flips, shootdowns, received;
+	long flips, shootdowns, received, ones;
 
 	ASSERT_NE(mem, MAP_FAILED);
 	touch(mem, size, PATTERN);
@@ -105,12 +154,15 @@ TEST_F(unmapped, warm_pool)
 	mem = secret_map(size);
 	ASSERT_NE(mem, MAP_FAILED);
 	received = read_vmstat("nr_tlb_remote_flush_received");
+	ones = read_vmstat("nr_tlb_local_flush_one");
 	touch(mem, size, PATTERN);
 	received = read_vmstat("nr_tlb_remote_flush_received") - received;
+	ones = read_vmstat("nr_tlb_local_flush_one") - ones;
 	EXPECT_EQ(read_vmstat("direct_map_flip_unmap"), flips);
 	EXPECT_EQ(read_vmstat("direct_map_shootdown"), shootdowns);
 	/* What others do meanwhile: far from one a block */
 	EXPECT_LE(received, 4 * cpus);
+	EXPECT_LT(ones, (long)(size / 4096 / 8));
 	munmap(mem, size);
 }
 
@@ -203,13 +255,29 @@ TEST_F_TIMEOUT(unmapped, pool, 300)
 }
 
 /*
- * S2, S4: a page is zero when it is had, though it was not when it was freed.
- * Not because it is zeroed then: it was when it was freed, and is the same.
+ * S2, S4: a page is zero when it is had, though it was not when it was freed, nor
+ * before it was unmapped. Not because it is zeroed then: it was when it was freed,
+ * and is the same.
  */
-TEST_F(unmapped, zero_when_reused)
+TEST_F_TIMEOUT(unmapped, zero_when_reused, 120)
 {
-	const size_t size = 16 * MiB;
+	const size_t size = 16 * MiB, most = 2 * LEAVE_FREE * MiB;
 	const long pages = size / 4096;
+	size_t taken, off;
+	char *all;
+
+	/* All free memory but a part holds something, in each page, and is mapped */
+	all = take_all(&taken);
+	ASSERT_NE(all, NULL);
+	munmap(all, taken);
+	/* More than that part */
+	all = secret_map(most);
+	ASSERT_NE(all, MAP_FAILED);
+	for (off = 0; off < most && !*(uint64_t *)(all + off); off += 4096)
+		;
+	EXPECT_EQ(off, most);
+	munmap(all, most);
+	settle();
 
 	for (int round = 0; round < 3; round++) {
 		uint64_t *mem = secret_map(size);

@@ -144,7 +144,8 @@ static inline void sleep_ms(long ms)
 	nanosleep(&ts, NULL);
 }
 
-static inline void *secret_map(size_t size)
+/* The file stays open where somebody wants its descriptor. */
+static inline void *secret_map_file(size_t size, int *file)
 {
 	int fd = syscall(__NR_memfd_secret, 0);
 	void *mem;
@@ -156,8 +157,16 @@ static inline void *secret_map(size_t size)
 		return MAP_FAILED;
 	}
 	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
+	if (file)
+		*file = fd;
+	else
+		close(fd);
 	return mem;
+}
+
+static inline void *secret_map(size_t size)
+{
+	return secret_map_file(size, NULL);
 }
 
 static inline void touch(void *mem, size_t size, uint64_t value)

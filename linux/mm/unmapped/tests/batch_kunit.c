@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Blocks that share a shootdown: how many they are, and that they are erased before
+ * anybody has a page of them.
+ */
+#include <kunit/static_stub.h>
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+#include <linux/unmapped.h>
+
+#include "util.h"
+
+#define PATTERN	0x5a
+
+static struct unmapped_pool *preferred_pool(struct kunit *test)
+{
+	struct page *page = ut_alloc(GFP_TEST, 0);
+	struct unmapped_pool *pool;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	pool = ut_pool(page);
+	__free_page(page);
+	return pool;
+}
+
+static unsigned int next(struct unmapped_pool *pool)
+{
+	guard(mutex)(&pool->flip_lock);
+	return unmapped_batch_next(pool);
+}
+
+/* More each time, and few again when there was no demand, or others were in need. */
+static void batch_grows(struct kunit *test)
+{
+	struct unmapped_pool *pool = preferred_pool(test);
+	static const unsigned int want[] = { 1, 4, 16, 32, 32 };
+
+	if (zone_page_state(pool->zone, NR_FREE_PAGES_BLOCKS) < 4 * 32 * NR_BLOCK)
+		kunit_skip(test, "the zone has not blocks enough");
+
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, 8);
+	WRITE_ONCE(pool->last_pressed, jiffies - HZ);
+	pool->batch = 0;
+	for (int i = 0; i < ARRAY_SIZE(want); i++)
+		KUNIT_EXPECT_EQ(test, next(pool), want[i]);
+
+	pool->last_flip = jiffies - 60 * HZ;
+	KUNIT_EXPECT_EQ(test, next(pool), 1);
+	KUNIT_EXPECT_EQ(test, next(pool), 4);
+	pool->last_flip = jiffies - HZ / 2;
+	unmapped_pool_note_pressure(pool);
+	KUNIT_EXPECT_EQ(test, next(pool), 1);
+
+	/* Nothing in advance */
+	WRITE_ONCE(pool->last_pressed, jiffies - HZ);
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, 0);
+	for (int i = 0; i < ARRAY_SIZE(want); i++)
+		KUNIT_EXPECT_EQ(test, next(pool), 1);
+	pool->batch = 0;
+}
+
+/* Blocks that hold something, for unmapped_take() */
+static struct page *filled[2];
+
+static struct page *take_filled(struct unmapped_pool *pool, unsigned int order,
+				enum zone_type highest_zoneidx, unsigned long mark)
+{
+	for (int i = 0; i < ARRAY_SIZE(filled); i++) {
+		struct page *page = filled[i];
+
+		filled[i] = NULL;
+		if (page)
+			return page;
+	}
+	return NULL;
+}
+
+/* Two blocks with something in them, unmapped as they are: all that is free. */
+static struct unmapped_pool *flip_filled(struct kunit *test, struct page **blocks,
+					 struct list_head *taken)
+{
+	struct unmapped_pool *pool = preferred_pool(test);
+	struct unmapped_batch batch = {};
+
+	ut_empty_pool(test, taken);
+	for (int i = 0; i < ARRAY_SIZE(filled); i++) {
+		/* Once without a watermark: it is for a moment */
+		blocks[i] = unmapped_take(pool, pageblock_order, zone_idx(pool->zone), 0);
+		KUNIT_ASSERT_NOT_NULL(test, blocks[i]);
+		kasan_disable_current();
+		memset(page_address(blocks[i]), PATTERN, pageblock_nr_pages * PAGE_SIZE);
+		kasan_enable_current();
+		filled[i] = blocks[i];
+	}
+
+	kunit_activate_static_stub(test, unmapped_take, take_filled);
+	scoped_guard(mutex, &pool->flip_lock) {
+		unmapped_batch_apply(pool, &batch, ARRAY_SIZE(filled));
+		KUNIT_EXPECT_EQ(test, batch.nr, ARRAY_SIZE(filled));
+		unmapped_batch_flush(pool, &batch, NULL, 0);
+		KUNIT_EXPECT_EQ(test, unmapped_batch_add(pool, &batch), ARRAY_SIZE(filled));
+	}
+	kunit_deactivate_static_stub(test, unmapped_take);
+	KUNIT_EXPECT_EQ(test, pool->nr_unerased, ARRAY_SIZE(filled));
+	for (int i = 0; i < ARRAY_SIZE(filled); i++) {
+		KUNIT_EXPECT_TRUE(test, page_unmapped(blocks[i]));
+		KUNIT_EXPECT_FALSE(test, ut_readable(blocks[i]));
+	}
+	ut_expect_consistent(test);
+	return pool;
+}
+
+/* Who may not block has nothing of it, and nobody has anything that is not zero. */
+static void batch_erased_before_use(struct kunit *test)
+{
+	struct page *blocks[ARRAY_SIZE(filled)], *pages[2];
+	unsigned long shootdowns;
+	struct unmapped_pool *pool;
+	LIST_HEAD(taken);
+
+	pool = flip_filled(test, blocks, &taken);
+	KUNIT_EXPECT_NULL(test, ut_alloc(GFP_ATOMIC | __GFP_NOWARN, 0));
+	KUNIT_EXPECT_EQ(test, pool->nr_unerased, 2);
+
+	/* One block is erased, and broken up; the other one is wanted as a whole */
+	shootdowns = ut_event(UNMAPPED_SHOOTDOWN);
+	migrate_disable();
+	pages[0] = ut_alloc(GFP_TEST, 0);
+	KUNIT_EXPECT_EQ(test, pool->nr_unerased, 1);
+	pages[1] = ut_alloc(GFP_TEST, pageblock_order);
+	migrate_enable();
+	KUNIT_EXPECT_EQ(test, pool->nr_unerased, 0);
+	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_SHOOTDOWN), shootdowns);
+	for (int i = 0; i < ARRAY_SIZE(pages); i++) {
+		KUNIT_ASSERT_NOT_NULL(test, pages[i]);
+		KUNIT_EXPECT_TRUE(test, ut_is_zero(test, pages[i], i ? pageblock_order : 0));
+		__free_pages(pages[i], i ? pageblock_order : 0);
+	}
+	ut_put_all(&taken);
+
+	/* All the rest is zero, too */
+	ut_empty_pool(test, &taken);
+	for (int i = 0; i < ARRAY_SIZE(blocks); i++) {
+		struct page *page = blocks[i];
+
+		KUNIT_EXPECT_TRUE(test, ut_on_list(&taken, page));
+		KUNIT_EXPECT_TRUE(test, ut_is_zero(test, page, pageblock_order));
+	}
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
+/* Erasing fails, and then nobody has the block; later it works. */
+static bool cannot_zero(struct unmapped_pool *pool, struct page *page, unsigned int order)
+{
+	return false;
+}
+
+static void batch_not_erased(struct kunit *test)
+{
+	struct page *blocks[ARRAY_SIZE(filled)], *page;
+	struct unmapped_pool *pool;
+	LIST_HEAD(hidden);
+	LIST_HEAD(taken);
+
+	pool = flip_filled(test, blocks, &taken);
+	ut_hide_plain_blocks(&hidden);
+	kunit_activate_static_stub(test, unmapped_block_erase, cannot_zero);
+	page = ut_alloc(GFP_TEST | __GFP_NORETRY, 0);
+	kunit_deactivate_static_stub(test, unmapped_block_erase);
+	ut_show_plain_blocks(&hidden);
+	/* Compaction may have made one meanwhile */
+	if (page) {
+		KUNIT_EXPECT_TRUE(test, ut_is_zero(test, page, 0));
+		__free_page(page);
+	}
+	KUNIT_EXPECT_EQ(test, pool->nr_unerased, ARRAY_SIZE(filled));
+	ut_expect_consistent(test);
+	ut_put_all(&taken);
+	ut_empty_pool(test, &taken);
+	ut_put_all(&taken);
+}
+
+/* Given back, they are ordinary memory as they were. */
+static void batch_given_back(struct kunit *test)
+{
+	struct page *blocks[ARRAY_SIZE(filled)];
+	struct unmapped_pool *pool;
+	LIST_HEAD(taken);
+
+	pool = flip_filled(test, blocks, &taken);
+	KUNIT_EXPECT_EQ(test, unmapped_let_go(pool, 2), 2);
+	KUNIT_EXPECT_EQ(test, pool->nr_unerased, 0);
+	for (int i = 0; i < ARRAY_SIZE(blocks); i++) {
+		KUNIT_EXPECT_FALSE(test, page_unmapped(blocks[i]));
+		KUNIT_EXPECT_FALSE(test, get_pageblock_unerased(blocks[i]));
+		KUNIT_EXPECT_TRUE(test, ut_readable(blocks[i]));
+	}
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
+#ifdef CONFIG_MEMORY_FAILURE
+/* A page is taken out of such a block: the rest is not taken for zero. */
+static void batch_poisoned(struct kunit *test)
+{
+	struct page *blocks[ARRAY_SIZE(filled)], *page;
+	struct unmapped_pool *pool;
+	LIST_HEAD(taken);
+
+	pool = flip_filled(test, blocks, &taken);
+	page = blocks[0] + 3;
+	KUNIT_EXPECT_TRUE(test, take_page_off_buddy(page));
+	KUNIT_EXPECT_FALSE(test, page_unmapped(page));
+	KUNIT_EXPECT_EQ(test, pool->nr_unerased, 1);
+	KUNIT_EXPECT_TRUE(test, page_unmapped(blocks[1]));
+	ut_expect_consistent(test);
+
+	page_ref_inc(page);
+	put_page_back_buddy(page);
+	ut_put_all(&taken);
+	ut_empty_pool(test, &taken);
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+#endif
+
+static struct kunit_case batch_test_cases[] = {
+	KUNIT_CASE(batch_grows),
+	KUNIT_CASE(batch_erased_before_use),
+	KUNIT_CASE(batch_not_erased),
+	KUNIT_CASE(batch_given_back),
+#ifdef CONFIG_MEMORY_FAILURE
+	KUNIT_CASE(batch_poisoned),
+#endif
+	{}
+};
+
+static struct kunit_suite batch_test_suite = {
+	.name = "unmapped_batch",
+	.suite_init = ut_suite_init,
+	.suite_exit = ut_suite_exit,
+	.init = ut_init,
+	.test_cases = batch_test_cases,
+};
+
+kunit_test_suite(batch_test_suite);
+
+MODULE_DESCRIPTION("Blocks that share a shootdown, and are erased later");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Secret memory in large folios: how they come about, and that a part of one is
+ * treated as the pages that it is.
+ */
+#define _GNU_SOURCE
+#include <linux/falloc.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "kselftest_harness.h"
+#include "unmapped_util.h"
+
+#define SIZE	(16 * MiB)
+#define PAGES	(SIZE / 4096)
+#define HOLE	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+FIXTURE(large)
+{
+	int fd;
+	char *mem;
+	int kmsg;
+};
+
+FIXTURE_SETUP(large)
+{
+	const char *missing = unmapped_missing();
+
+	self->mem = MAP_FAILED;
+	self->kmsg = kmsg_open();
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (excluded())
+		SKIP(return, "off, as the kernel command line asks for");
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		SKIP(return, "no transparent huge pages");
+	self->fd = syscall(__NR_memfd_secret, 0);
+	ASSERT_GE(self->fd, 0);
+	ASSERT_EQ(ftruncate(self->fd, SIZE), 0);
+	self->mem = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
+	ASSERT_NE(self->mem, MAP_FAILED);
+	/* Or it could not be mapped by 2 MiB entries */
+	ASSERT_EQ((uintptr_t)self->mem % BLOCK_SIZE, 0);
+}
+
+FIXTURE_TEARDOWN(large)
+{
+	const char *line;
+
+	if (self->mem != MAP_FAILED) {
+		munmap(self->mem, SIZE);
+		close(self->fd);
+	}
+	line = kmsg_complaint(self->kmsg);
+	EXPECT_EQ(line, NULL)
+		TH_LOG("%s", line);
+	close(self->kmsg);
+}
+
+static long pages_of(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	return field(path, "secretmem-pages");
+}
+
+/* A field of /proc/self/smaps for the mapping at @mem, in KiB. */
+static long mapped(const char *mem, const char *name)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	unsigned long start, end;
+	bool found = false;
+	char line[512];
+	long kib = 0;
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx %*4s", &start, &end) == 2)
+			found = start >= (uintptr_t)mem && start < (uintptr_t)mem + SIZE;
+		else if (found && !strncmp(line, name, strlen(name)) && line[strlen(name)] == ':')
+			kib += strtol(line + strlen(name) + 1, NULL, 10);
+	}
+	fclose(f);
+	return kib;
+}
+
+static long faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/* No more than twice of what was touched is there, at any time. */
+TEST_F(large, doubles)
+{
+	long before = faults(), pages = 0;
+
+	for (size_t i = 0; i < PAGES; i++) {
+		touch(self->mem + i * 4096, 4096, PATTERN + i);
+		if (!(i & (i + 1)) || i % 512 == 0) {
+			pages = pages_of(self->fd);
+			EXPECT_LE(pages, 2 * (long)(i + 1))
+				TH_LOG("%zu pages touched", i + 1);
+		}
+	}
+	TH_LOG("%ld faults, %ld KiB in 2 MiB entries", faults() - before,
+	       mapped(self->mem, "FilePmdMapped"));
+	EXPECT_EQ(pages_of(self->fd), (long)PAGES);
+	EXPECT_LT(faults() - before, (long)PAGES / 8);
+	EXPECT_GE(mapped(self->mem, "FilePmdMapped"), (long)(SIZE / KiB / 2));
+	EXPECT_EQ(mapped(self->mem, "Rss"), (long)(SIZE / KiB));
+	for (size_t i = 0; i < PAGES; i++)
+		ASSERT_EQ(*(uint64_t *)(self->mem + i * 4096), PATTERN + i);
+}
+
+/* Pages by themselves stay pages: each second one, and from the end. */
+TEST_F(large, alone)
+{
+	for (size_t i = 1; i < PAGES; i += 2)
+		touch(self->mem + i * 4096, 4096, PATTERN);
+	EXPECT_EQ(pages_of(self->fd), (long)PAGES / 2);
+	ASSERT_EQ(fallocate(self->fd, HOLE, 0, SIZE), 0);
+	for (size_t i = PAGES; i--; )
+		touch(self->mem + i * 4096, 4096, PATTERN);
+	EXPECT_EQ(pages_of(self->fd), (long)PAGES);
+	EXPECT_EQ(mapped(self->mem, "FilePmdMapped"), 0);
+}
+
+/* Neither beyond the file, nor the mapping, nor the limit. */
+TEST_F(large, bounds)
+{
+	const size_t part = 3 * MiB + 5 * 4096;
+	int fd = syscall(__NR_memfd_secret, 0), status;
+	char *mem;
+	pid_t pid;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(ftruncate(fd, part), 0);
+	mem = mmap(NULL, 8 * MiB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(mem, MAP_FAILED);
+	ASSERT_EQ(touch_some(mem, 8 * MiB, PATTERN), part);
+	EXPECT_EQ(pages_of(fd), (long)(part / 4096));
+	munmap(mem, 8 * MiB);
+	close(fd);
+
+	munmap(self->mem + part, SIZE - part);
+	touch(self->mem, part, PATTERN);
+	EXPECT_EQ(pages_of(self->fd), (long)(part / 4096));
+	ASSERT_EQ(fallocate(self->fd, HOLE, 0, SIZE), 0);
+
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		struct rlimit limit = { part, part };
+		char *all = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, self->fd, 0);
+
+		if (setrlimit(RLIMIT_MEMLOCK, &limit) || all == MAP_FAILED)
+			_exit(1);
+		_exit(touch_some(all, SIZE, PATTERN) == part ? 0 : 2);
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_EQ(status, 0);
+	EXPECT_EQ(pages_of(self->fd), (long)(part / 4096));
+}
+
+/* A whole file by fallocate(), mapped by 2 MiB entries with a fault each. */
+TEST_F(large, allocate)
+{
+	long before;
+
+	ASSERT_EQ(fallocate(self->fd, 0, 0, SIZE), 0);
+	EXPECT_EQ(pages_of(self->fd), (long)PAGES);
+	before = faults();
+	EXPECT_TRUE(all_zero(self->mem, SIZE));
+	touch(self->mem, SIZE, PATTERN);
+	EXPECT_LE(faults() - before, (long)(SIZE / BLOCK_SIZE) + 16);
+	EXPECT_EQ(mapped(self->mem, "FilePmdMapped"), (long)(SIZE / KiB));
+}
+
+/* A part of a folio is unmapped, protected, moved: the rest is as it was. */
+TEST_F(large, parts)
+{
+	const size_t at = BLOCK_SIZE + 16 * 4096, len = 32 * 4096;
+	char *elsewhere;
+	int status;
+	pid_t pid;
+
+	fill(self->mem, SIZE, PATTERN);
+	munmap(self->mem + at, len);
+	EXPECT_TRUE(all_are(self->mem, at, PATTERN));
+	EXPECT_TRUE(all_are(self->mem + at + len, SIZE - at - len, PATTERN));
+	ASSERT_EQ(mmap(self->mem + at, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		       self->fd, at), self->mem + at);
+	EXPECT_TRUE(all_are(self->mem + at, len, PATTERN));
+
+	ASSERT_EQ(mprotect(self->mem + 2 * at, len, PROT_READ), 0);
+	EXPECT_TRUE(all_are(self->mem, SIZE, PATTERN));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		if (!all_are(self->mem, SIZE, PATTERN))
+			_exit(1);
+		signal(SIGSEGV, SIG_DFL);
+		touch(self->mem + 2 * at, 4096, 0);
+		_exit(0);
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(WTERMSIG(status), SIGSEGV);
+	ASSERT_EQ(mprotect(self->mem + 2 * at, len, PROT_READ | PROT_WRITE), 0);
+
+	elsewhere = mremap(self->mem + 8 * MiB + 4096, 4 * MiB, 4 * MiB,
+			   MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+	if (elsewhere == MAP_FAILED)
+		elsewhere = mremap(self->mem + 8 * MiB + 4096, 4 * MiB, 4 * MiB,
+				   MREMAP_MAYMOVE);
+	ASSERT_NE(elsewhere, MAP_FAILED);
+	EXPECT_TRUE(all_are(elsewhere, 4 * MiB, PATTERN));
+	munmap(elsewhere, 4 * MiB);
+	EXPECT_EQ(pages_of(self->fd), (long)PAGES);
+}
+
+/* A hole begins and ends in folios: what is in it is gone, and erased, and no more. */
+TEST_F(large, holes)
+{
+	unsigned int seed = 1;
+	uint64_t pfns[32];
+	bool visible;
+
+	for (int i = 0; i < 40; i++) {
+		size_t first = rand_r(&seed) % PAGES, nr = 1 + rand_r(&seed) % 1200;
+		long pages;
+
+		if (first + nr > PAGES)
+			nr = PAGES - first;
+		ASSERT_EQ(fallocate(self->fd, 0, 0, SIZE), 0);
+		fill(self->mem, SIZE, PATTERN);
+		visible = read_pfns(self->mem + first * 4096, pfns, nr < 32 ? nr : 32);
+		ASSERT_EQ(fallocate(self->fd, HOLE, first * 4096, nr * 4096), 0);
+		pages = pages_of(self->fd);
+		EXPECT_EQ(pages, (long)(PAGES - nr));
+		settle();
+		if (visible)
+			EXPECT_LE(pages_with_pattern(pfns, nr < 32 ? nr : 32), 0);
+		EXPECT_TRUE(all_are(self->mem, first * 4096, PATTERN));
+		EXPECT_TRUE(all_zero(self->mem + first * 4096, nr * 4096));
+		EXPECT_TRUE(all_are(self->mem + (first + nr) * 4096,
+				    SIZE - (first + nr) * 4096, PATTERN));
+		if (i % 4 == 3)
+			ASSERT_EQ(fallocate(self->fd, HOLE, 0, SIZE), 0);
+	}
+}
+
+/* Nobody else gets at it, in whatever folio it is. */
+TEST_F(large, no_way_in)
+{
+	uint64_t word = 0;
+	struct iovec local = { &word, sizeof(word) };
+	struct iovec remote = { self->mem + 3 * MiB, sizeof(word) };
+	int fds[2];
+
+	fill(self->mem, SIZE, PATTERN);
+	EXPECT_EQ(process_vm_readv(getpid(), &local, 1, &remote, 1, 0), -1);
+	ASSERT_EQ(pipe(fds), 0);
+	/* GUP-fast, of what is mapped by a 2 MiB entry */
+	EXPECT_EQ(vmsplice(fds[1], &remote, 1, 0), -1);
+	EXPECT_EQ(errno, EFAULT);
+	EXPECT_EQ(word, 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* One page of a folio fails: it alone is lost. */
+TEST_F(large, poisoned)
+{
+	char *page = self->mem + 4 * MiB + 7 * 4096;
+	struct sigaction action = { .sa_handler = sigbus_handler }, old;
+
+	fill(self->mem, SIZE, PATTERN);
+	/* Nobody dies of it that does not touch it */
+	sigaction(SIGBUS, &action, &old);
+	if (!sigsetjmp(sigbus_jmp, 1) && madvise(page, 4096, MADV_HWPOISON))
+		SKIP(sigaction(SIGBUS, &old, NULL); return, "no memory failure");
+	sigaction(SIGBUS, &old, NULL);
+	EXPECT_TRUE(all_are(self->mem, page - self->mem, PATTERN));
+	EXPECT_TRUE(all_are(page + 4096, SIZE - (page + 4096 - self->mem), PATTERN));
+}
+
+TEST_HARNESS_MAIN
