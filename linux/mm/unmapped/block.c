@@ -5,15 +5,13 @@
  * The property that there is: absent from the direct map. It costs one TLB
  * shootdown to take blocks out, and none to put them back, which any context can
  * do: it is one store. What a page held is erased when it is freed; what it held
- * before its block was taken out, before the block is broken up: at once where a
- * page of it is wanted, and else later, see unmapped_block_erase(). A block that
- * is put back holds nothing that was secret.
+ * before its block was taken out, before the block is broken up, see
+ * unmapped_block_erase(). A block that is put back holds nothing that was secret.
  */
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 #include <linux/error-injection.h>
-#include <linux/highmem.h>
-#include <linux/kasan.h>
+#include <linux/mm.h>
 #include <linux/page-isolation.h>
 #include <linux/sched.h>
 #include <linux/vmstat.h>
@@ -107,36 +105,12 @@ int unmapped_block_prepare(struct unmapped_pool *pool, struct page *page,
 }
 
 /**
- * unmapped_block_clear() - erase blocks that are still in the direct map
+ * unmapped_block_erase() - erase blocks that were unmapped as they were
  * @pool: zone and property
- * @page: the first of the blocks, which unmapped_block_prepare() was for
+ * @page: the first of the blocks, which are on no free list
  * @order: their order
  *
  * Nothing where contents do not die.
- *
- * Context: task, may sleep.
- */
-void unmapped_block_clear(struct unmapped_pool *pool, struct page *page,
-			  unsigned int order)
-{
-	if (!freetype_property(pool->freetype)->contents_die)
-		return;
-
-	for (unsigned long i = 0; i < 1UL << order; i += UNMAPPED_CLEAR_BATCH) {
-		/* KASAN has free pages poisoned */
-		kasan_disable_current();
-		clear_pages(kasan_reset_tag(page_address(page + i)),
-			    UNMAPPED_CLEAR_BATCH);
-		kasan_enable_current();
-		cond_resched();
-	}
-}
-
-/**
- * unmapped_block_erase() - erase blocks that were unmapped as they were
- * @pool: zone and property
- * @page: the first of the blocks, off the free lists: unmapped_take_unerased()
- * @order: their order
  *
  * Context: task, interrupts on, may sleep.
  * Return: false if that cannot be done here, and something may be left.
@@ -147,6 +121,8 @@ bool unmapped_block_erase(struct unmapped_pool *pool, struct page *page,
 	KUNIT_STATIC_STUB_REDIRECT(unmapped_block_erase, pool, page, order);
 
 	might_sleep();
+	if (!freetype_property(pool->freetype)->contents_die)
+		return true;
 
 	for (unsigned long i = 0; i < 1UL << order; i += UNMAPPED_CLEAR_BATCH) {
 		if (!unmapped_zero_pages(page + i, UNMAPPED_CLEAR_BATCH))

@@ -154,38 +154,29 @@ static struct page *unmapped_from_unerased(struct unmapped_request *r,
 
 /*
  * Give blocks that were taken off the free lists the property, and allocate from
- * them. The blocks are on some free list again, whatever happens. With @ahead,
- * others share the shootdown.
+ * them. The blocks are on some free list again, whatever happens.
  */
 static struct page *unmapped_flip_blocks(struct unmapped_request *r,
 					 struct unmapped_pool *pool,
-					 struct page *block, bool ahead, int *err)
+					 struct page *block, int *err)
 {
 	const unsigned int nr_blocks = 1U << (r->block_order - pageblock_order);
-	struct unmapped_batch batch = {};
 	struct page *page = NULL;
 	unsigned int i;
 
 	*err = unmapped_block_prepare(pool, block, r->block_order);
 	if (*err)
 		goto put;
-	unmapped_block_clear(pool, block, r->block_order);
-
-	mutex_lock(&pool->flip_lock);
 	for (i = 0; i < nr_blocks; i++) {
 		*err = unmapped_block_apply(pool, block + i * pageblock_nr_pages);
 		if (*err)
 			goto undo;
 	}
-	/* Not for each of those who come together */
-	if (ahead && !READ_ONCE(pool->nr_unerased))
-		unmapped_batch_apply(pool, &batch, unmapped_batch_next(pool) - 1);
-	unmapped_batch_flush(pool, &batch, block, r->block_order);
-	unmapped_batch_add(pool, &batch);
+	unmapped_block_flush(pool, block, nr_blocks);
 
-	page = unmapped_block_add(pool, block, r->block_order, false, r->order);
+	if (unmapped_block_erase(pool, block, r->block_order))
+		page = unmapped_block_add(pool, block, r->block_order, false, r->order);
 	if (page) {
-		mutex_unlock(&pool->flip_lock);
 		count_vm_events(UNMAPPED_FLIP_UNMAP, nr_blocks);
 		trace_unmapped_flip_unmap(page_to_pfn(block), nr_blocks, 0);
 		/* Blocks to let go of some day, or a split to mend */
@@ -200,7 +191,6 @@ undo:
 				    pageblock_order);
 	if (freetype_property(pool->freetype)->undo_flush)
 		unmapped_block_flush(pool, block, nr_blocks);
-	mutex_unlock(&pool->flip_lock);
 put:
 	unmapped_put(pool, block, r->block_order);
 	count_vm_events(UNMAPPED_FLIP_FAIL, nr_blocks);
@@ -210,17 +200,36 @@ put:
 }
 
 /*
- * A block, to be broken up: erased and, if need be, unmapped before. A few requests
- * at a time, each its own: the others want to find what these leave, instead of
- * breaking up a block for each page that is wanted at once.
+ * Flip a block that is free, with others that share its shootdown. Who waited
+ * meanwhile finds these.
+ */
+static int unmapped_flip_batch(struct unmapped_request *r,
+			       struct unmapped_pool *pool, unsigned long mark)
+{
+	const bool ahead = r->gfp & __GFP_KSWAPD_RECLAIM;
+	struct unmapped_batch batch = {};
+	int err;
+
+	guard(mutex)(&pool->flip_lock);
+	if (pool->nr_unerased)
+		return 0;
+	err = unmapped_batch_apply(pool, &batch, ahead ? unmapped_batch_next(pool) : 1,
+				   r->ac->highest_zoneidx, mark);
+	unmapped_batch_flush(pool, &batch);
+	return unmapped_batch_add(pool, &batch) ? 0 : err;
+}
+
+/*
+ * A block, to be broken up: unmapped, if need be, and erased. A few requests at a
+ * time, each its own: the others want to find what these leave, instead of breaking
+ * up a block for each page that is wanted at once.
  */
 static struct page *unmapped_from_free_block(struct unmapped_request *r,
 					     struct unmapped_pool *pool,
 					     unsigned long mark)
 {
-	const bool ahead = r->gfp & __GFP_KSWAPD_RECLAIM;
 	struct page *block, *page;
-	int err;
+	int err = 0;
 
 	if (!r->may_block || down_killable(&pool->broken))
 		return NULL;
@@ -229,12 +238,18 @@ static struct page *unmapped_from_free_block(struct unmapped_request *r,
 	if (!page)
 		page = unmapped_from_unerased(r, pool, mark);
 	for (int tries = 0; !page && tries < UNMAPPED_FLIP_TRIES; tries++) {
-		block = unmapped_take(pool, r->block_order,
-				      r->ac->highest_zoneidx, mark);
-		if (!block)
-			break;
-		page = unmapped_flip_blocks(r, pool, block, ahead, &err);
-		if (err == -ENOMEM)
+		if (r->block_order == pageblock_order &&
+		    freetype_property(pool->freetype)->contents_die) {
+			err = unmapped_flip_batch(r, pool, mark);
+			page = unmapped_from_unerased(r, pool, mark);
+		} else {
+			block = unmapped_take(pool, r->block_order,
+					      r->ac->highest_zoneidx, mark);
+			if (!block)
+				break;
+			page = unmapped_flip_blocks(r, pool, block, &err);
+		}
+		if (err == -ENOMEM || err == -ENOSPC)
 			break;
 	}
 	up(&pool->broken);
@@ -314,7 +329,7 @@ static struct page *unmapped_compact(struct unmapped_request *r,
 		unmapped_put(pool, block, r->block_order);
 		return NULL;
 	}
-	return unmapped_flip_blocks(r, pool, block, false, &err);
+	return unmapped_flip_blocks(r, pool, block, &err);
 }
 
 static struct page *unmapped_from_compaction(struct unmapped_request *r,
@@ -548,7 +563,9 @@ static struct page *unmapped_climb(struct unmapped_request *r)
 	if (page)
 		return page;
 
-	if (r->refused)
+	/* It cannot be had for less, or is not worth more */
+	if (r->refused ||
+	    (r->gfp & __GFP_NORETRY && !gfp_compaction_allowed(r->gfp)))
 		return NULL;
 	unmapped_wake(r);
 

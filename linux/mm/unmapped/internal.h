@@ -171,11 +171,11 @@ struct unmapped_batch {
 
 int unmapped_pool_init(void);
 unsigned int unmapped_batch_next(struct unmapped_pool *pool);
-void unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *batch,
-			  unsigned int nr);
+int unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *batch,
+			 unsigned int nr, enum zone_type highest_zoneidx,
+			 unsigned long mark);
 void unmapped_batch_flush(struct unmapped_pool *pool,
-			  const struct unmapped_batch *batch, struct page *page,
-			  unsigned int order);
+			  const struct unmapped_batch *batch);
 unsigned int unmapped_batch_add(struct unmapped_pool *pool,
 				struct unmapped_batch *batch);
 void unmapped_pool_note_request(struct unmapped_pool *pool, gfp_t gfp);
@@ -215,8 +215,6 @@ int unmapped_pcp_init_hotplug(void);
 /* block.c */
 int unmapped_block_prepare(struct unmapped_pool *pool, struct page *page,
 			   unsigned int order);
-void unmapped_block_clear(struct unmapped_pool *pool, struct page *page,
-			  unsigned int order);
 bool unmapped_block_erase(struct unmapped_pool *pool, struct page *page,
 			  unsigned int order);
 int unmapped_block_apply(struct unmapped_pool *pool, struct page *block);

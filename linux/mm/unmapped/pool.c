@@ -274,23 +274,28 @@ unsigned int unmapped_batch_next(struct unmapped_pool *pool)
  * @pool: zone and property
  * @batch: the blocks; empty at first
  * @nr: how many are wanted
+ * @highest_zoneidx: of who wants the first one
+ * @mark: watermark to leave alone for the first one; for the others, the high one
  *
  * Context: task, may sleep; flip_lock held.
+ * Return: 0; -ENOSPC if there was no block; or why the last one could not be unmapped.
  */
-void unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *batch,
-			  unsigned int nr)
+int unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *batch,
+			 unsigned int nr, enum zone_type highest_zoneidx,
+			 unsigned long mark)
 {
 	struct zone *zone = pool->zone;
 	struct page *block;
-	int err;
+	int err = 0;
 
 	lockdep_assert_held(&pool->flip_lock);
 
 	while (batch->nr + batch->nr_bad < min(nr, UNMAPPED_BATCH_MAX)) {
-		block = unmapped_take(pool, pageblock_order, zone_idx(zone),
-				      high_wmark_pages(zone));
+		block = unmapped_take(pool, pageblock_order,
+				      batch->nr ? zone_idx(zone) : highest_zoneidx,
+				      batch->nr ? high_wmark_pages(zone) : mark);
 		if (!block)
-			break;
+			return batch->nr || err ? err : -ENOSPC;
 
 		err = unmapped_block_prepare(pool, block, pageblock_order);
 		if (!err)
@@ -304,32 +309,29 @@ void unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *bat
 		if (err == -ENOMEM)
 			break;
 	}
+	return err;
 }
 
 /**
  * unmapped_batch_flush() - the shootdown that the blocks of a batch share
  * @pool: zone and property
  * @batch: what unmapped_batch_apply() unmapped
- * @page: blocks beside them, or NULL
- * @order: the order of these
  *
  * Context: task, interrupts on.
  */
 void unmapped_batch_flush(struct unmapped_pool *pool,
-			  const struct unmapped_batch *batch, struct page *page,
-			  unsigned int order)
+			  const struct unmapped_batch *batch)
 {
-	struct page *first = page, *last = page;
+	struct page *first = batch->blocks[0], *last = first;
 
-	if (page)
-		last += (1UL << order) - pageblock_nr_pages;
-	for (unsigned int i = 0; i < batch->nr; i++) {
-		first = first ? min(first, batch->blocks[i]) : batch->blocks[i];
-		last = last ? max(last, batch->blocks[i]) : batch->blocks[i];
+	if (!batch->nr)
+		return;
+	for (unsigned int i = 1; i < batch->nr; i++) {
+		first = min(first, batch->blocks[i]);
+		last = max(last, batch->blocks[i]);
 	}
-	if (first)
-		unmapped_block_flush(pool, first, ((page_to_pfn(last) - page_to_pfn(first)) >>
-						   pageblock_order) + 1);
+	unmapped_block_flush(pool, first, ((page_to_pfn(last) - page_to_pfn(first)) >>
+					   pageblock_order) + 1);
 }
 
 /**
@@ -383,8 +385,9 @@ static unsigned int unmapped_pool_fill_batch(struct unmapped_pool *pool,
 	unsigned int nr_added;
 
 	guard(mutex)(&pool->flip_lock);
-	unmapped_batch_apply(pool, &batch, max(nr, unmapped_batch_next(pool)));
-	unmapped_batch_flush(pool, &batch, NULL, 0);
+	unmapped_batch_apply(pool, &batch, max(nr, unmapped_batch_next(pool)),
+			     zone_idx(pool->zone), high_wmark_pages(pool->zone));
+	unmapped_batch_flush(pool, &batch);
 	nr_added = unmapped_batch_add(pool, &batch);
 	trace_unmapped_pool(pool->zone, nr_added, unmapped_pool_blocks(pool),
 			    unmapped_pool_target(pool));
@@ -449,7 +452,10 @@ void unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
 		if (pool && cpuset_zone_allowed(zone, gfp))
 			break;
 	}
-	if (zone && unmapped_pool_target(pool) && unmapped_pool_blocks(pool) < want)
+	if (!zone || !unmapped_pool_target(pool) || unmapped_pool_under_pressure(pool))
+		return;
+	want = min_t(long, want, unmapped_pool_plain(pool) / UNMAPPED_POOL_PLENTY);
+	if ((long)want > 0 && unmapped_pool_blocks(pool) < want)
 		unmapped_pool_fill_batch(pool, want - unmapped_pool_blocks(pool));
 }
 

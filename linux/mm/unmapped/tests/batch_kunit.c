@@ -96,9 +96,10 @@ static struct unmapped_pool *flip_filled(struct kunit *test, struct page **block
 
 	kunit_activate_static_stub(test, unmapped_take, take_filled);
 	scoped_guard(mutex, &pool->flip_lock) {
-		unmapped_batch_apply(pool, &batch, ARRAY_SIZE(filled));
+		unmapped_batch_apply(pool, &batch, ARRAY_SIZE(filled),
+				     zone_idx(pool->zone), 0);
 		KUNIT_EXPECT_EQ(test, batch.nr, ARRAY_SIZE(filled));
-		unmapped_batch_flush(pool, &batch, NULL, 0);
+		unmapped_batch_flush(pool, &batch);
 		KUNIT_EXPECT_EQ(test, unmapped_batch_add(pool, &batch), ARRAY_SIZE(filled));
 	}
 	kunit_deactivate_static_stub(test, unmapped_take);

@@ -417,9 +417,9 @@ static void take_gives_back_what_helps(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, pair);
 	other = pair + NR_BLOCK;
 	KUNIT_EXPECT_EQ(test, unmapped_block_prepare(pool, pair, pageblock_order), 0);
-	unmapped_block_clear(pool, pair, pageblock_order);
 	KUNIT_EXPECT_EQ(test, unmapped_block_apply(pool, pair), 0);
 	unmapped_block_flush(pool, pair, 1);
+	KUNIT_EXPECT_TRUE(test, unmapped_block_erase(pool, pair, pageblock_order));
 	KUNIT_EXPECT_PTR_EQ(test, unmapped_block_add(pool, pair, pageblock_order, false, -1), pair);
 
 	remaps = ut_event(UNMAPPED_FLIP_REMAP);

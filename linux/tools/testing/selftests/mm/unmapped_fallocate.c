@@ -192,6 +192,36 @@ TEST_F(fallocate, size)
 	close(fd);
 }
 
+/* What could not be had wholly: the size is set, and nothing is truncated in part. */
+TEST_F(fallocate, size_after_failure)
+{
+	static const long sizes[] = { 1, 4096, SIZE / 2 + 1, SIZE };
+	struct rlimit limit = { SIZE / 2, SIZE / 2 };
+	int status;
+	pid_t pid;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		pid = fork();
+		ASSERT_GE(pid, 0);
+		if (!pid) {
+			int fd = syscall(__NR_memfd_secret, 0);
+
+			if (fd < 0 || setrlimit(RLIMIT_MEMLOCK, &limit))
+				_exit(1);
+			if (fallocate(fd, 0, 0, SIZE) != -1 || errno != ENOSPC)
+				_exit(2);
+			if (!pages_of(fd) || size_of(fd) != (long)SIZE)
+				_exit(3);
+			if (ftruncate(fd, sizes[i]) != -1 || errno != EINVAL)
+				_exit(4);
+			_exit(0);
+		}
+		ASSERT_EQ(waitpid(pid, &status, 0), pid);
+		EXPECT_EQ(status, 0)
+			TH_LOG("size %ld", sizes[i]);
+	}
+}
+
 TEST_F(fallocate, map_populate)
 {
 	uint64_t pfns[PAGES];
