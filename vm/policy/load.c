@@ -142,16 +142,17 @@ bool secret_page(void)
 
 char *in_turn(size_t bytes)
 {
-	char *few = secret_map(bytes / BLOCK_PAGES), *many = secret_map(bytes);
+	char *few = secret_map(2 * bytes / BLOCK_PAGES), *many = secret_map(bytes);
 	size_t nr = bytes / BLOCK_SIZE;
 
 	prepared(few != MAP_FAILED && many != MAP_FAILED, "secret memory is mapped");
 	pin(0);
 	for (size_t i = 0; i < nr; i++) {
-		bool had = touch_some(few + i * PAGE, PAGE, PATTERN) == PAGE &&
-			   touch_some(many + i * BLOCK_SIZE, BLOCK_SIZE - PAGE, PATTERN) ==
-			   BLOCK_SIZE - PAGE;
+		/* Each second one, and from the end: in order, they would come in large folios */
+		bool had = touch_some(few + 2 * i * PAGE, PAGE, PATTERN) == PAGE;
 
+		for (size_t at = BLOCK_SIZE - PAGE; had && at; at -= PAGE)
+			had = touch_some(many + i * BLOCK_SIZE + at - PAGE, PAGE, PATTERN) == PAGE;
 		prepared(had, "%zu MiB of secret memory are had, not %zu",
 			 bytes / MiB, i * BLOCK_SIZE / MiB);
 	}

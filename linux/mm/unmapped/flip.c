@@ -552,6 +552,17 @@ static struct page *unmapped_try_harder(struct unmapped_request *r)
 	return page;
 }
 
+/*
+ * Is it to be had where it is wanted, and for next to nothing, or not at all? Who
+ * says so has something to fall back to.
+ */
+static bool unmapped_is_light(struct unmapped_request *r)
+{
+	const gfp_t light = __GFP_THISNODE | __GFP_NORETRY;
+
+	return (r->gfp & light) == light && !gfp_compaction_allowed(r->gfp);
+}
+
 static struct page *unmapped_climb(struct unmapped_request *r)
 {
 	struct unmapped_pool *pool;
@@ -559,13 +570,19 @@ static struct page *unmapped_climb(struct unmapped_request *r)
 	struct zoneref *z;
 	struct zone *zone;
 
+	if (unmapped_is_light(r)) {
+		zone = zonelist_zone(r->ac->preferred_zoneref);
+		pool = unmapped_pool(zone, r->freetype);
+		if (!pool || !unmapped_zone_allowed(r, zone))
+			return NULL;
+		return unmapped_from_zone(r, pool, WMARK_LOW);
+	}
+
 	page = unmapped_from_zones(r, WMARK_LOW);
 	if (page)
 		return page;
 
-	/* It cannot be had for less, or is not worth more */
-	if (r->refused ||
-	    (r->gfp & __GFP_NORETRY && !gfp_compaction_allowed(r->gfp)))
+	if (r->refused)
 		return NULL;
 	unmapped_wake(r);
 
