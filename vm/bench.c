@@ -409,8 +409,11 @@ struct life {
 	enum kind kind;
 	const char *name;
 	long mib;
-	/* fork: children, between fault and free; whole: nothing is between them */
-	bool populate, fork, whole, random, ahead;
+	/*
+	 * first: nothing is unmapped yet; fork: children, between fault and free; whole:
+	 * nothing is between them
+	 */
+	bool first, fork, whole, populate, random, ahead;
 };
 
 /* What is between two meetings, told by the first thread. */
@@ -577,34 +580,26 @@ static void drain(void)
 	die("the pool of unmapped blocks does not become empty");
 }
 
+static const struct life all_lives[] = {
+	{ .name = "cold", .first = true },
+	{ .name = "warm", .fork = true },
+	{ .name = "whole", .whole = true },
+	{ .name = "populate", .populate = true },
+	{ .name = "random", .random = true },
+	{ .name = "ahead", .ahead = true, .first = true },
+};
+
 static void live_all(enum kind kind, const char *lives, long mib, int threads)
 {
-	struct life life = { .kind = kind, .mib = mib };
+	for (size_t i = 0; i < sizeof(all_lives) / sizeof(*all_lives); i++) {
+		struct life life = all_lives[i];
 
-	if (listed(lives, life.name = "cold")) {
-		if (kind == SECRET)
-			drain();
-		live_once(&life, threads);
-	}
-	life.fork = true;
-	if (listed(lives, life.name = "warm"))
-		live_once(&life, threads);
-	life.fork = false;
-	life.whole = true;
-	if (listed(lives, life.name = "whole"))
-		live_once(&life, threads);
-	life.whole = false;
-	life.populate = true;
-	if (listed(lives, life.name = "populate"))
-		live_once(&life, threads);
-	life.populate = false;
-	life.random = true;
-	if (listed(lives, life.name = "random"))
-		live_once(&life, threads);
-	life.random = false;
-	life.ahead = true;
-	if (listed(lives, life.name = "ahead") && kind != LOCKED) {
-		if (kind == SECRET)
+		/* What is locked has no file to allocate for */
+		if (!listed(lives, life.name) || (life.ahead && kind == LOCKED))
+			continue;
+		life.kind = kind;
+		life.mib = mib;
+		if (life.first && kind == SECRET)
 			drain();
 		live_once(&life, threads);
 	}

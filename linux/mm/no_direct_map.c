@@ -121,7 +121,7 @@ void folio_erase_direct_map(struct folio *folio)
  *
  * A page that is hardware-poisoned is left alone: nobody reads it.
  *
- * Context: task, may sleep.
+ * Context: task.
  */
 void folio_erase_no_direct_map(struct folio *folio, unsigned long first,
 			       unsigned long nr)
@@ -129,11 +129,8 @@ void folio_erase_no_direct_map(struct folio *folio, unsigned long first,
 	VM_WARN_ON_ONCE_FOLIO(!page_unmapped(&folio->page), folio);
 	VM_WARN_ON_ONCE_FOLIO(first + nr > folio_nr_pages(folio), folio);
 
-	for (unsigned long i = first; i < first + nr; i++) {
-		if (!PageHWPoison(folio_page(folio, i)))
-			unmapped_erase_page(folio_page(folio, i));
-		cond_resched();
-	}
+	/* Only where a task cannot be does it fail */
+	WARN_ON_ONCE(!unmapped_erase_pages(folio_page(folio, first), nr));
 }
 
 static bool mapping_is_held(const struct address_space *mapping,

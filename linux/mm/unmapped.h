@@ -20,12 +20,12 @@ struct folio_batch;
 struct page *unmapped_alloc(gfp_t gfp, unsigned int order,
 			    unsigned int alloc_flags, struct alloc_context *ac);
 
-/* A page is freed: free.c, pcp.c */
+/* A page is freed, or is to be empty: free.c, pcp.c, zero.c */
 bool unmapped_tainted(const struct page *page, unsigned int order);
 bool unmapped_free_page(struct page *page, unsigned int order, bool tainted);
 unsigned long unmapped_erase_folios(const struct folio_batch *folios,
 				    unsigned int first);
-void unmapped_erase_page(struct page *page);
+bool unmapped_erase_pages(struct page *page, unsigned int nr);
 bool unmapped_pcp_free(struct page *page, unsigned int order, freetype_t freetype);
 
 /* Others want free blocks back: take.c, drain.c */
@@ -64,8 +64,9 @@ unmapped_erase_folios(const struct folio_batch *folios, unsigned int first)
 	return 0;
 }
 
-static inline void unmapped_erase_page(struct page *page)
+static inline bool unmapped_erase_pages(struct page *page, unsigned int nr)
 {
+	return false;
 }
 
 static inline bool unmapped_give_back(struct zone *zone, unsigned int order,

@@ -125,7 +125,7 @@ bool unmapped_block_erase(struct unmapped_pool *pool, struct page *page,
 		return true;
 
 	for (unsigned long i = 0; i < 1UL << order; i += UNMAPPED_CLEAR_BATCH) {
-		if (!unmapped_zero_pages(page + i, UNMAPPED_CLEAR_BATCH))
+		if (!unmapped_erase_pages(page + i, UNMAPPED_CLEAR_BATCH))
 			return false;
 		cond_resched();
 	}

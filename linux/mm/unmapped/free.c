@@ -56,21 +56,6 @@ static void unmapped_account_dirty(struct page *page, unsigned int order,
 	mod_zone_page_state(page_zone(page), NR_UNMAPPED_DIRTY, add ? nr : -nr);
 }
 
-/* Nothing may touch what is hardware-poisoned, which a part of it can be. */
-static bool unmapped_erase(struct page *page, unsigned int order)
-{
-	const unsigned int nr = 1U << order;
-	unsigned int start, end;
-
-	for (start = 0; start < nr; start = end + 1) {
-		for (end = start; end < nr && !PageHWPoison(page + end); end++)
-			;
-		if (end > start && !unmapped_zero_pages(page + start, end - start))
-			return false;
-	}
-	return true;
-}
-
 static void unmapped_erase_list(struct llist_node *list)
 {
 	struct page *page, *next;
@@ -79,7 +64,7 @@ static void unmapped_erase_list(struct llist_node *list)
 		unsigned int order = page->private;
 		bool poisoned = !order && PageHWPoison(page);
 
-		if (!unmapped_erase(page, order)) {
+		if (!unmapped_erase_pages(page, 1U << order)) {
 			/* A temporary mm is in use here, too: leave it for later */
 			if (llist_add(&page->pcp_llist, &unmapped_dirty))
 				irq_work_queue(&unmapped_dirty_irq_work);
@@ -143,18 +128,6 @@ static bool unmapped_zero_here(unsigned int order)
 }
 
 /**
- * unmapped_erase_page() - erase a page that somebody has
- * @page: the page, of an unmapped block
- *
- * Context: task.
- */
-void unmapped_erase_page(struct page *page)
-{
-	/* Nowhere else does it fail: unmapped_zero_pages() */
-	WARN_ON_ONCE(!unmapped_zero_pages(page, 1));
-}
-
-/**
  * unmapped_free_page() - erase an unmapped page that is being freed
  * @page: the page
  * @order: its order
@@ -172,7 +145,7 @@ bool unmapped_free_page(struct page *page, unsigned int order, bool tainted)
 
 	if (likely(!tainted)) {
 		if (likely(unmapped_zero_here(order) &&
-			   unmapped_erase(page, order))) {
+			   unmapped_erase_pages(page, nr))) {
 			count_vm_events(UNMAPPED_ZEROED_PAGES, nr);
 			return true;
 		}

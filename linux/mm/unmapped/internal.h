@@ -159,13 +159,11 @@ extern struct workqueue_struct *unmapped_wq;
 
 /**
  * struct unmapped_batch - blocks that share a shootdown
- * @nr: how many are unmapped
- * @nr_bad: how many could not be
- * @blocks: the former from the front, the latter from the back
+ * @nr: how many
+ * @blocks: which
  */
 struct unmapped_batch {
 	unsigned int nr;
-	unsigned int nr_bad;
 	struct page *blocks[UNMAPPED_BATCH_MAX];
 };
 

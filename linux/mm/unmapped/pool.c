@@ -269,6 +269,16 @@ unsigned int unmapped_batch_next(struct unmapped_pool *pool)
 	return clamp(unmapped_pool_plain(pool) / UNMAPPED_POOL_PLENTY, 1, (long)nr);
 }
 
+/* One block is not to be had: the next one will be tried the next time. */
+static void unmapped_batch_drop(struct unmapped_pool *pool, struct page *block, int err)
+{
+	unmapped_put(pool, block, pageblock_order);
+	count_vm_event(UNMAPPED_FLIP_FAIL);
+	trace_unmapped_flip_unmap(page_to_pfn(block), 1, err);
+	/* There may be a split to mend */
+	unmapped_pool_watch(pool);
+}
+
 /**
  * unmapped_batch_apply() - unmap free blocks as they are
  * @pool: zone and property
@@ -278,7 +288,7 @@ unsigned int unmapped_batch_next(struct unmapped_pool *pool)
  * @mark: watermark to leave alone for the first one; for the others, the high one
  *
  * Context: task, may sleep; flip_lock held.
- * Return: 0; -ENOSPC if there was no block; or why the last one could not be unmapped.
+ * Return: 0; -ENOSPC if there was no block; or why there are less than @nr.
  */
 int unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *batch,
 			 unsigned int nr, enum zone_type highest_zoneidx,
@@ -290,24 +300,21 @@ int unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *batc
 
 	lockdep_assert_held(&pool->flip_lock);
 
-	while (batch->nr + batch->nr_bad < min(nr, UNMAPPED_BATCH_MAX)) {
+	while (batch->nr < min(nr, UNMAPPED_BATCH_MAX)) {
 		block = unmapped_take(pool, pageblock_order,
 				      batch->nr ? zone_idx(zone) : highest_zoneidx,
 				      batch->nr ? high_wmark_pages(zone) : mark);
 		if (!block)
-			return batch->nr || err ? err : -ENOSPC;
+			return batch->nr ? 0 : -ENOSPC;
 
 		err = unmapped_block_prepare(pool, block, pageblock_order);
 		if (!err)
 			err = unmapped_block_apply(pool, block);
-		if (!err) {
-			batch->blocks[batch->nr++] = block;
-			continue;
-		}
-		batch->blocks[UNMAPPED_BATCH_MAX - ++batch->nr_bad] = block;
-		trace_unmapped_flip_unmap(page_to_pfn(block), 1, err);
-		if (err == -ENOMEM)
+		if (err) {
+			unmapped_batch_drop(pool, block, err);
 			break;
+		}
+		batch->blocks[batch->nr++] = block;
 	}
 	return err;
 }
@@ -347,7 +354,7 @@ void unmapped_batch_flush(struct unmapped_pool *pool,
 unsigned int unmapped_batch_add(struct unmapped_pool *pool,
 				struct unmapped_batch *batch)
 {
-	unsigned int nr_added = 0, nr_failed = batch->nr_bad;
+	unsigned int nr_added = 0;
 	struct page *block;
 
 	for (unsigned int i = 0; i < batch->nr; i++) {
@@ -361,19 +368,13 @@ unsigned int unmapped_batch_add(struct unmapped_pool *pool,
 		unmapped_block_undo(pool, block, pageblock_order);
 		if (freetype_property(pool->freetype)->undo_flush)
 			unmapped_block_flush(pool, block, 1);
-		unmapped_put(pool, block, pageblock_order);
-		trace_unmapped_flip_unmap(page_to_pfn(block), 1, -EBUSY);
-		nr_failed++;
+		unmapped_batch_drop(pool, block, -EBUSY);
 	}
-	while (batch->nr_bad)
-		unmapped_put(pool, batch->blocks[UNMAPPED_BATCH_MAX - batch->nr_bad--],
-			     pageblock_order);
-	count_vm_events(UNMAPPED_FLIP_UNMAP, nr_added);
-	count_vm_events(UNMAPPED_FLIP_FAIL, nr_failed);
-
-	/* Blocks to let go of some day, or a split to mend */
-	if (nr_added || nr_failed)
+	if (nr_added) {
+		count_vm_events(UNMAPPED_FLIP_UNMAP, nr_added);
+		/* Blocks to let go of some day */
 		unmapped_pool_watch(pool);
+	}
 	return nr_added;
 }
 
@@ -416,15 +417,6 @@ static void unmapped_pool_erase(struct unmapped_pool *pool)
 	}
 }
 
-static bool unmapped_has_policy(void)
-{
-#ifdef CONFIG_NUMA
-	return current->mempolicy;
-#else
-	return false;
-#endif
-}
-
 /**
  * unmapped_foresee() - much memory off the direct map is going to be wanted
  * @gfp: flags of the requests that are to come
@@ -444,7 +436,7 @@ void unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
 	struct zoneref *z;
 	struct zone *zone;
 
-	if (!want || !unmapped_available() || unmapped_has_policy())
+	if (!want || !unmapped_available() || task_has_mempolicy())
 		return;
 
 	for_each_zone_zonelist(zone, z, node_zonelist(numa_mem_id(), gfp), gfp_zone(gfp)) {
@@ -501,6 +493,9 @@ static void unmapped_pool_shrink(struct unmapped_pool *pool, unsigned long keep,
 	}
 	if (nr <= keep)
 		return;
+	/* What nobody needed was foreseen wrongly */
+	scoped_guard(mutex, &pool->flip_lock)
+		pool->batch = 0;
 	nr -= keep;
 	nr = max(nr / 2, min(nr, UNMAPPED_POOL_BATCH));
 	while (nr) {
@@ -539,7 +534,6 @@ static void unmapped_pool_work_fn(struct work_struct *work)
 	struct unmapped_pool *pool = container_of(to_delayed_work(work),
 						  struct unmapped_pool, work);
 	const bool keep = unmapped_pool_in_demand(pool) || READ_ONCE(unmapped_pool_fixed);
-
 	const bool filled = !keep || unmapped_pool_fill(pool);
 
 	if (keep)

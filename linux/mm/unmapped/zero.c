@@ -117,6 +117,29 @@ bool unmapped_zero_pages(struct page *page, unsigned int nr)
 }
 
 /**
+ * unmapped_erase_pages() - zero pages, but for those that are hardware-poisoned
+ * @page: the first page
+ * @nr: how many
+ *
+ * Nothing may touch these.
+ *
+ * Context: any. Does not sleep, takes no lock.
+ * Return: as unmapped_zero_pages().
+ */
+bool unmapped_erase_pages(struct page *page, unsigned int nr)
+{
+	unsigned int start, end;
+
+	for (start = 0; start < nr; start = end + 1) {
+		for (end = start; end < nr && !PageHWPoison(page + end); end++)
+			;
+		if (end > start && !unmapped_zero_pages(page + start, end - start))
+			return false;
+	}
+	return true;
+}
+
+/**
  * unmapped_zero_batch() - zero scattered pages that the direct map does not show
  * @pages: the pages, which the caller owns
  * @nr: how many; any number

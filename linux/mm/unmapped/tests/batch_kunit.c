@@ -162,21 +162,17 @@ static void batch_not_erased(struct kunit *test)
 {
 	struct page *blocks[ARRAY_SIZE(filled)], *page;
 	struct unmapped_pool *pool;
-	LIST_HEAD(hidden);
 	LIST_HEAD(taken);
 
 	pool = flip_filled(test, blocks, &taken);
-	ut_hide_plain_blocks(&hidden);
 	kunit_activate_static_stub(test, unmapped_block_erase, cannot_zero);
-	page = ut_alloc(GFP_TEST | __GFP_NORETRY, 0);
+	/* Without __GFP_IO nothing is compacted, which erases for itself */
+	page = ut_alloc(GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN, 0);
 	kunit_deactivate_static_stub(test, unmapped_block_erase);
-	ut_show_plain_blocks(&hidden);
-	/* Compaction may have made one meanwhile */
-	if (page) {
-		KUNIT_EXPECT_TRUE(test, ut_is_zero(test, page, 0));
+	KUNIT_EXPECT_NULL(test, page);
+	if (page)
 		__free_page(page);
-	}
-	KUNIT_EXPECT_EQ(test, pool->nr_unerased, ARRAY_SIZE(filled));
+	KUNIT_EXPECT_GE(test, pool->nr_unerased, ARRAY_SIZE(filled));
 	ut_expect_consistent(test);
 	ut_put_all(&taken);
 	ut_empty_pool(test, &taken);
@@ -212,6 +208,7 @@ static void batch_poisoned(struct kunit *test)
 
 	pool = flip_filled(test, blocks, &taken);
 	page = blocks[0] + 3;
+	SetPageHWPoison(page);
 	KUNIT_EXPECT_TRUE(test, take_page_off_buddy(page));
 	KUNIT_EXPECT_FALSE(test, page_unmapped(page));
 	KUNIT_EXPECT_EQ(test, pool->nr_unerased, 1);
@@ -219,7 +216,7 @@ static void batch_poisoned(struct kunit *test)
 	ut_expect_consistent(test);
 
 	page_ref_inc(page);
-	put_page_back_buddy(page);
+	KUNIT_EXPECT_TRUE(test, put_page_back_buddy(page));
 	ut_put_all(&taken);
 	ut_empty_pool(test, &taken);
 	ut_put_all(&taken);

@@ -210,13 +210,29 @@ TEST_F(access, gup)
 	close(fd);
 }
 
+static int pages_there(const char *mem)
+{
+	unsigned char there[PAGES] = {};
+	int nr = 0;
+
+	if (mincore((void *)mem, SIZE, there))
+		return -1;
+	for (int i = 0; i < PAGES; i++)
+		nr += there[i] & 1;
+	return nr;
+}
+
 /* It is locked as it is: mlock() changes nothing, munlock() does not unlock. */
 TEST_F(access, mlock)
 {
 	long locked = field("/proc/self/status", "VmLck");
 
+	/* On fault: not now, then */
+	EXPECT_EQ(mlock2(self->mem, SIZE, MLOCK_ONFAULT), 0);
+	EXPECT_EQ(pages_there(self->mem), variant->touched ? (int)PAGES : 0);
 	/* It populates, and that is all */
 	EXPECT_EQ(mlock(self->mem, SIZE), 0);
+	EXPECT_EQ(pages_there(self->mem), (int)PAGES);
 	EXPECT_EQ(field("/proc/self/status", "VmLck"), locked);
 	EXPECT_EQ(munlock(self->mem, SIZE), 0);
 	EXPECT_EQ(field("/proc/self/status", "VmLck"), locked);

@@ -171,14 +171,22 @@ static char *secret_in(unsigned long from, unsigned long to, size_t *size, long 
 	return secret_file_in(from, to, size, at, NULL);
 }
 
-/* All that there is to be had without a flip, and a little more. */
+/*
+ * All that there is to be had without a flip, and a little more. From the end, page by
+ * page: a large folio is rather flipped than made of what is free in pieces.
+ */
 static void *secret_pool(size_t *size)
 {
-	void *mem;
+	size_t off;
+	char *mem;
 
 	*size = (read_vmstat("nr_free_no_direct_map") + read_pcp()) * 4096 + BLOCK_SIZE;
 	mem = secret_map(*size);
-	if (mem != MAP_FAILED && touch_some(mem, *size, 0) < *size) {
+	if (mem == MAP_FAILED)
+		return mem;
+	for (off = *size; off && touch_some(mem + off - 4096, 4096, 0); )
+		off -= 4096;
+	if (off) {
 		munmap(mem, *size);
 		mem = MAP_FAILED;
 	}

@@ -169,6 +169,15 @@ static inline void *secret_map(size_t size)
 	return secret_map_file(size, NULL);
 }
 
+/* The pages that a file of memfd_secret(2) has, or -1. */
+static inline long secret_pages(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	return field(path, "secretmem-pages");
+}
+
 static inline void touch(void *mem, size_t size, uint64_t value)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
@@ -531,6 +540,16 @@ static inline const char *kmsg_complaint(int fd)
 		}
 	}
 }
+
+/* For tests: the kernel has not complained since kmsg_open(), whose end this is. */
+#define EXPECT_QUIET(kmsg)						\
+do {									\
+	int __fd = (kmsg);						\
+	const char *__line = kmsg_complaint(__fd);			\
+									\
+	EXPECT_EQ(__line, NULL) TH_LOG("%s", __line);			\
+	close(__fd);							\
+} while (0)
 
 /* Was the kernel told to do what excludes the feature? */
 static inline bool excluded(void)
