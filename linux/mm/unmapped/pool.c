@@ -6,7 +6,7 @@
  * worker sees to it that a few blocks are there before somebody asks: a request
  * that may not block can be served, and one that may does not wait for 2 MiB to
  * be erased and for every CPU to be flushed. What is more than that, and was not
- * needed for a while, goes back to the direct map bit by bit, and all of it when
+ * needed for a while, goes back to the direct map by halves, down to nothing when
  * nobody asks any more; whoever needs it earlier takes it, see
  * unmapped_give_back(). At last, what the direct map was split into is mended.
  *
