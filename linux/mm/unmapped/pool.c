@@ -378,15 +378,22 @@ unsigned int unmapped_batch_add(struct unmapped_pool *pool,
 	return nr_added;
 }
 
-/* Flip @nr blocks, or as many as are foreseen. Returns how many it were. */
-static unsigned int unmapped_pool_fill_batch(struct unmapped_pool *pool,
-					     unsigned int nr)
+/*
+ * Flip blocks until @want are free, or as many as are foreseen. Returns false where there
+ * is none to be flipped.
+ */
+static bool unmapped_pool_fill_batch(struct unmapped_pool *pool, unsigned long want)
 {
 	struct unmapped_batch batch = {};
 	unsigned int nr_added;
+	unsigned long have;
 
 	guard(mutex)(&pool->flip_lock);
-	unmapped_batch_apply(pool, &batch, max(nr, unmapped_batch_next(pool)),
+	have = unmapped_pool_blocks(pool);
+	/* Somebody has flipped as many meanwhile */
+	if (have >= want)
+		return true;
+	unmapped_batch_apply(pool, &batch, max(want - have, unmapped_batch_next(pool)),
 			     zone_idx(pool->zone), high_wmark_pages(pool->zone));
 	unmapped_batch_flush(pool, &batch);
 	nr_added = unmapped_batch_add(pool, &batch);
@@ -448,21 +455,19 @@ void unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
 		return;
 	want = min_t(long, want, unmapped_pool_plain(pool) / UNMAPPED_POOL_PLENTY);
 	if ((long)want > 0 && unmapped_pool_blocks(pool) < want)
-		unmapped_pool_fill_batch(pool, want - unmapped_pool_blocks(pool));
+		unmapped_pool_fill_batch(pool, want);
 }
 
 /* Returns false where memory is too short for it. */
 static bool unmapped_pool_fill(struct unmapped_pool *pool)
 {
-	unsigned long have, want;
-
 	for (;;) {
-		have = unmapped_pool_blocks(pool);
-		want = unmapped_pool_target(pool);
-		if (have >= want)
+		unsigned long want = unmapped_pool_target(pool);
+
+		if (unmapped_pool_blocks(pool) >= want)
 			return true;
 		if (unmapped_pool_under_pressure(pool) || !unmapped_pool_plenty(pool) ||
-		    !unmapped_pool_fill_batch(pool, want - have))
+		    !unmapped_pool_fill_batch(pool, want))
 			return false;
 		cond_resched();
 	}

@@ -103,6 +103,33 @@ TEST_F(large, alone)
 		touch(self->mem + i * 4096, 4096, PATTERN);
 	EXPECT_EQ(secret_pages(self->fd), (long)PAGES);
 	EXPECT_TRUE(mapped_whole(self->mem, 0));
+	/* Where the largest folios could begin */
+	ASSERT_EQ(fallocate(self->fd, HOLE, 0, SIZE), 0);
+	for (size_t at = BLOCK_SIZE; at < SIZE; at += BLOCK_SIZE)
+		touch(self->mem + at, 4096, PATTERN);
+	EXPECT_EQ(secret_pages(self->fd), (long)(SIZE / BLOCK_SIZE) - 1);
+}
+
+/* The second half of what the limit leaves is for single pages. */
+TEST_F(large, leaves_room)
+{
+	struct rlimit limit = { 20 * 4096, 20 * 4096 };
+	pid_t pid = fork();
+	int status;
+
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		if (setrlimit(RLIMIT_MEMLOCK, &limit) ||
+		    touch_some(self->mem, 8 * 4096, PATTERN) != 8 * 4096 ||
+		    secret_pages(self->fd) != 8)
+			_exit(1);
+		/* It could be one of 8 pages, but 12 are left */
+		if (touch_some(self->mem + 8 * 4096, 4096, PATTERN) != 4096)
+			_exit(2);
+		_exit(secret_pages(self->fd) == 9 ? 0 : 3);
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_EQ(status, 0);
 }
 
 /* Neither beyond the file, nor the mapping, nor the limit. */
