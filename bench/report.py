@@ -32,7 +32,6 @@ def limits():
 
 
 LIMITS = limits()
-P3_BOTH, P3_FAULT = LIMITS["P3_BOTH"], LIMITS["P3_FAULT"]
 P4_MORE, P5_MOST, SAME = LIMITS["P4_MORE"], LIMITS["P5_MOST"], LIMITS["SAME"]
 
 
@@ -326,6 +325,23 @@ def secret_both(r, row, kernel, kind, life, **labels):
     return r.sum(row, kernel, "secret", ("fault", "free"), kind=kind, life=life, **labels)
 
 
+def of_parts(boot, parts, **labels):
+    """Each time, what parts took together."""
+    each = [boot.find("secret", part=p, **labels) for p in parts]
+    return [dict(ns=sum(v["ns"] for v in values)) for values in zip(*each)]
+
+
+def at_most(r, name, value, what, more="", unit="x"):
+    """A claim that has its limit's name."""
+    limit = LIMITS[name]
+    if value is None:
+        r.claim("P3", False, f"{what}: not measured")
+    elif unit:
+        r.claim("P3", value <= limit, f"{what}: {value:.3f}{unit} (at most {limit:.2f}{unit}){more}")
+    else:
+        r.claim("P3", value <= limit, f"{what}: {n(value)} (at most {limit}){more}")
+
+
 def secret(r):
     if not r.has("secret", "stock", "release"):
         return []
@@ -394,11 +410,26 @@ def secret(r):
         each = [s["ns"] / m["ns"] for b in r.of("secret", "release")
                 for s, m in zip(b.find("secret", kind="secret", life="whole", part="both", **size),
                                 b.find("secret", kind="memfd", life="whole", part="both", **size))]
-        r.claim("P3", worse <= P3_BOTH,
-                f"second life, fault and free: {worse:.3f}x an ordinary memfd's instructions (at most {P3_BOTH:.2f}x), "
-                f"here or on stock; each time to the one here: {min(each):.3f}x to {max(each):.3f}x")
+        at_most(r, "P3_BOTH", worse, "second life, fault and free, beside an ordinary memfd here or on stock",
+                f"; each time to the one here: {min(each):.3f}x to {max(each):.3f}x")
         alone = fault.median / min(m.median for m in (memfd_fault, stock_fault) if m)
-        r.claim("P3", alone <= P3_FAULT, f"second life, the fault alone: {alone:.3f}x (at most {P3_FAULT:.2f}x)")
+        at_most(r, "P3_FAULT", alone, "second life, the fault alone")
+        first, memfd_first = (secret_both(r, "secret", "release", kind, "cold", **size) for kind in ("secret", "memfd"))
+        at_most(r, "P3_FIRST", first.median / memfd_first.median, "first life, fault and free")
+        random = [[s["ns"] / m["ns"] for b in r.of("secret", "release")
+                   for s, m in zip(*(of_parts(b, parts, kind=kind, life="random", **size)
+                                     for kind in ("secret", "memfd")))]
+                  for parts in (("fault", "free"), ("fault",))]
+        at_most(r, "P3_PAGE_BOTH", max(random[0]), f"at random, fault and free, the most of {len(random[0])}")
+        at_most(r, "P3_PAGE_FAULT", max(random[1]), f"at random, the fault alone, the most of {len(random[1])}")
+    flushed = [("P3_FLUSHES", flushes(r, "secret", "release", "cold", 4, **size), "64 MiB by faults"),
+               ("P3_FLUSHES_AHEAD", r.count("secret", "release", "secret", "shootdowns", kind="secret", life="ahead",
+                                            part="fallocate", **size), "64 MiB by fallocate()")]
+    if r.has("sizes-large", "release"):
+        flushed.append(("P3_FLUSHES_2G", flushes(r, "sizes-large", "release", "cold", 4, mib=2048, threads=1),
+                        "2 GiB by faults"))
+    for name, count, text in flushed:
+        at_most(r, name, count, f"flushes of all CPUs in the first life, {text}", unit="")
 
     rows, dat = [], []
     for threads in (1, 2, 3, 4):
@@ -436,9 +467,14 @@ def secret(r):
                       "second", "this, first", "second", "4 KiB: stock", "this"], rows)
         data(r, "sizes", dat)
         out += ["![](results-secret.svg)", ""]
+    return out
 
+
+def secret_time(r):
+    out = []
     rows = []
-    for row, mib, threads, text in (("secret-time", 64, 1, "1 thread"), ("secret-time-2", 16, 2, "2 threads at once")):
+    for row, mib, threads, text in (("secret-time", 64, 1, "1 thread"), ("secret-time-2", 16, 2, "2 threads at once"),
+                                    ("secret-time-2", 16, 4, "4 threads at once")):
         for life, name in (("cold", "first life"), ("warm", "second life")):
             for part in (("fault",), ("free",), ("fault", "free")):
                 def get(boot, kind):
@@ -448,9 +484,15 @@ def secret(r):
                             [n(r.stat(row, "stock", lambda b: get(b, "memfd")))] +
                             [spread(r.ratios(row, k, k, lambda b: get(b, "secret"), lambda b: get(b, "memfd")))
                              for k in ("stock", "release")])
+    for threads in (2, 4) if r.has("secret-time-2", "release") else ():
+        ratio = Stat([s["ns"] / m["ns"] for b in r.of("secret-time-2", "release")
+                      for s, m in zip(*(b.find("secret", kind=kind, life="cold", part="fault", mib=16, threads=threads)
+                                        for kind in ("secret", "memfd")))])
+        at_most(r, "P3_AT_ONCE", ratio.median, f"first life, time of a fault, {threads} threads at once on 2 processors",
+                f"; each time: {ratio.low:.2f}x to {ratio.high:.2f}x")
     timed = table(["", "stock: memfd, ns", "stock: secret", "this: secret"], rows)
     if timed:
-        out += ["Time of a page (2 processors; 64 MiB for 1 thread, 16 MiB for 2), to that of an ordinary memfd in the same",
+        out += ["Time of a page (2 processors; 64 MiB for 1 thread, 16 MiB for more), to that of an ordinary memfd in the same",
                 "machine: median of the repeats, least and most.", ""] + timed
     return out
 
@@ -758,7 +800,7 @@ def main():
         sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
     r = Results(sys.argv[1])
     sections = []
-    for section in (secret, pagealloc, window, bystander, growth, day, same):
+    for section in (secret, secret_time, pagealloc, window, bystander, growth, day, same):
         sections += section(r)
     on(r)
 

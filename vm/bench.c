@@ -14,6 +14,7 @@
  *   bench.rounds=N	of what is repeated in the machine (5; secret: 1)
  *   bench.mib=LIST	secret: sizes (64)
  *   bench.threads=LIST	secret: how many take that much together (1)
+ *   bench.before=LIST	secret: kinds that have a life before anything is measured (memfd)
  *   bench.kinds=LIST	secret: of memfd, secret, locked (all)
  *   bench.lives=LIST	secret: of cold, warm, whole, populate, random, ahead (all). cold is
  *			the first one after no block is unmapped any more: wait for
@@ -385,6 +386,7 @@ static void area_close(struct area *area)
 /* Where the threads meet: as meet() of bench/pages/bench_pages.c. */
 static struct {
 	int threads;
+	bool crowded;		/* they share processors */
 	atomic_int arrived;
 	atomic_uint turn;
 	uint64_t now;
@@ -399,8 +401,12 @@ static uint64_t meet(void)
 		place.now = cycles();
 		atomic_store(&place.turn, turn + 1);
 	} else {
-		while (atomic_load(&place.turn) == turn)
-			_mm_pause();
+		while (atomic_load(&place.turn) == turn) {
+			if (place.crowded)
+				sched_yield();
+			else
+				_mm_pause();
+		}
 	}
 	return place.now;
 }
@@ -511,7 +517,7 @@ static void *live(void *arg)
 	struct phase phase;
 	struct area area;
 
-	pin(l->thread);
+	pin(l->thread % online());
 	area_open(&area, life->kind, size);
 	if (life->populate) {
 		phase_begin(&phase, l->thread);
@@ -554,6 +560,7 @@ static void live_once(const struct life *life, int threads)
 	pthread_t ids[MAX_THREADS];
 
 	place.threads = threads;
+	place.crowded = threads > online();
 	pthread_barrier_init(&barrier, NULL, threads);
 	for (int i = 0; i < threads; i++) {
 		lives[i] = (struct live){ .life = life, .thread = i };
@@ -566,7 +573,7 @@ static void live_once(const struct life *life, int threads)
 	pthread_barrier_destroy(&barrier);
 }
 
-/* Wait until the kernel has let go of its pool, so that the next life is a first one. */
+/* Have the kernel let go of its pool, so that the next life is a first one. */
 static void drain(void)
 {
 	if (!has_unmapped())
@@ -609,16 +616,24 @@ static void figure_secret(void)
 {
 	const long rounds = number("bench.rounds", 1);
 	const char *kinds = strdup(parameter("bench.kinds", "memfd,secret,locked"));
+	const char *before = strdup(parameter("bench.before", "memfd"));
 	const char *lives = strdup(parameter("bench.lives", "cold,warm,whole,populate,random,ahead"));
 	long mib[MAX_LIST], threads[MAX_LIST];
 	const int nr_mib = numbers("bench.mib", "64", mib);
 	const int nr_threads = numbers("bench.threads", "1", threads);
 
-	/* Code paths, page tables, per-CPU lists: not for the first one to pay */
-	live_once(&(struct life){ .kind = MEMFD, .name = "before", .mib = 1 }, 1);
+	/*
+	 * Code paths, page tables, per-CPU lists: not for the first one to pay. An emulator
+	 * translates what runs for the first time.
+	 */
+	for (enum kind k = 0; k < NR_KINDS; k++) {
+		if (listed(before, kind_names[k]))
+			live_once(&(struct life){ .kind = k, .name = "before",
+						  .mib = k == MEMFD ? 1 : mib[0] }, 1);
+	}
 	for (int m = 0; m < nr_mib; m++) {
 		for (int t = 0; t < nr_threads; t++) {
-			if (threads[t] > online() || threads[t] > MAX_THREADS)
+			if (threads[t] > MAX_THREADS)
 				continue;
 			/* What one kind leaves on per-CPU lists, another one finds there */
 			for (long i = 0; i < rounds; i++) {

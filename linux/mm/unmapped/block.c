@@ -22,9 +22,6 @@
 #include "../internal.h"
 #include "internal.h"
 
-/* Zeroing a block takes a while: give way after that many pages. */
-#define UNMAPPED_CLEAR_BATCH	32
-
 static int direct_map_prepare(struct page *block)
 {
 	return arch_direct_map_block_prepare(block);

@@ -152,6 +152,8 @@ extern struct workqueue_struct *unmapped_wq;
 
 /* pool.c */
 
+/* Zeroing a block takes a while: give way after that many pages. */
+#define UNMAPPED_CLEAR_BATCH	32
 /* Blocks for one time under the zone lock. */
 #define UNMAPPED_POOL_BATCH	8
 /* Blocks for one shootdown. */
@@ -242,6 +244,7 @@ bool unmapped_zero_batch(struct page *const *pages, unsigned int nr);
 #if IS_ENABLED(CONFIG_KUNIT)
 /* For tests/ */
 extern unsigned int sysctl_unmapped_pool_blocks;
+bool unmapped_pool_erase_block(struct unmapped_pool *pool, struct page *block);
 bool unmapped_blocks_isolated(struct page *page, unsigned int order);
 int unmapped_pcp_count(struct unmapped_pool *pool, int cpu);
 struct unmapped_request;

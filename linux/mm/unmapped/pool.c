@@ -19,10 +19,12 @@
 #include <linux/cpuset.h>
 #include <linux/direct_map.h>
 #include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/memory_hotplug.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/sched/stat.h>
 #include <linux/slab.h>
 #include <linux/sysctl.h>
 #include <linux/unmapped.h>
@@ -402,6 +404,21 @@ static bool unmapped_pool_fill_batch(struct unmapped_pool *pool, unsigned long w
 	return nr_added;
 }
 
+/*
+ * Erase a block, unless somebody else could use the processor meanwhile: a request
+ * that finds none erased does no more work than is done here.
+ */
+VISIBLE_IF_KUNIT bool unmapped_pool_erase_block(struct unmapped_pool *pool,
+						struct page *block)
+{
+	for (unsigned long i = 0; i < pageblock_nr_pages; i += UNMAPPED_CLEAR_BATCH) {
+		if (!single_task_running() ||
+		    !unmapped_block_erase(pool, block + i, ilog2(UNMAPPED_CLEAR_BATCH)))
+			return false;
+	}
+	return true;
+}
+
 /* Erase as many blocks as are to be ready, so that requests need not do it. */
 static void unmapped_pool_erase(struct unmapped_pool *pool)
 {
@@ -415,7 +432,7 @@ static void unmapped_pool_erase(struct unmapped_pool *pool)
 		scoped_guard(spinlock_irqsave, &pool->zone->lock)
 			block = unmapped_take_unerased(pool, pageblock_order);
 		if (block) {
-			erased = unmapped_block_erase(pool, block, pageblock_order);
+			erased = unmapped_pool_erase_block(pool, block);
 			unmapped_put_unmapped(pool, block, pageblock_order, !erased, -1);
 		}
 		put_online_mems();

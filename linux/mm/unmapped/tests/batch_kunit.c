@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks that share a shootdown: how many they are, and that they are erased before
- * anybody has a page of them.
+ * Blocks that share a shootdown: how many they are, that they are erased before
+ * anybody has a page of them, and that the worker gives way.
  */
 #include <kunit/static_stub.h>
+#include <linux/cpumask.h>
+#include <linux/delay.h>
 #include <linux/jiffies.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/string.h>
 #include <linux/unmapped.h>
@@ -179,6 +182,52 @@ static void batch_not_erased(struct kunit *test)
 	ut_put_all(&taken);
 }
 
+static unsigned int parts_erased;
+
+static bool count_part(struct unmapped_pool *pool, struct page *page, unsigned int order)
+{
+	parts_erased++;
+	return true;
+}
+
+static int spin(void *unused)
+{
+	while (!kthread_should_stop())
+		cond_resched();
+	return 0;
+}
+
+/* The worker erases for later: nobody waits for a processor because of it. */
+static void batch_gives_way(struct kunit *test)
+{
+	struct unmapped_pool *pool = preferred_pool(test);
+	struct task_struct *other;
+	int cpu = cpumask_last(cpu_online_mask);
+	bool done = false;
+
+	KUNIT_ASSERT_EQ(test, set_cpus_allowed_ptr(current, cpumask_of(cpu)), 0);
+	kunit_activate_static_stub(test, unmapped_block_erase, count_part);
+	/* There may be others for a moment */
+	for (int i = 0; i < 100 && !done; i++) {
+		usleep_range(1000, 2000);
+		parts_erased = 0;
+		done = unmapped_pool_erase_block(pool, NULL);
+	}
+	KUNIT_EXPECT_TRUE(test, done);
+	KUNIT_EXPECT_GT(test, parts_erased, 1);
+
+	other = kthread_run_on_cpu(spin, NULL, cpu, "unmapped_spin/%u");
+	if (!IS_ERR(other)) {
+		parts_erased = 0;
+		KUNIT_EXPECT_FALSE(test, unmapped_pool_erase_block(pool, NULL));
+		KUNIT_EXPECT_EQ(test, parts_erased, 0);
+		kthread_stop(other);
+	}
+	kunit_deactivate_static_stub(test, unmapped_block_erase);
+	set_cpus_allowed_ptr(current, cpu_possible_mask);
+	KUNIT_EXPECT_FALSE(test, IS_ERR(other));
+}
+
 /* Given back, they are ordinary memory as they were. */
 static void batch_given_back(struct kunit *test)
 {
@@ -228,6 +277,7 @@ static struct kunit_case batch_test_cases[] = {
 	KUNIT_CASE(batch_grows),
 	KUNIT_CASE(batch_erased_before_use),
 	KUNIT_CASE(batch_not_erased),
+	KUNIT_CASE(batch_gives_way),
 	KUNIT_CASE(batch_given_back),
 #ifdef CONFIG_MEMORY_FAILURE
 	KUNIT_CASE(batch_poisoned),
