@@ -3,17 +3,19 @@
  * Page allocation off the direct map when something fails: what could not be
  * unmapped stays mapped, free, and on the list where it belongs.
  *
- * The failures are the kernel's own function error injection. That nothing is
+ * The failures are the kernel's own error injection. That nothing is
  * lost is judged by a walk of the kernel's page tables and of the free lists,
  * and there are so many failures that a page lost in each would be seen.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -438,6 +440,250 @@ TEST_F_TIMEOUT(faults, sometimes, 300)
 	EXPECT_TRUE(all_zero(mem, MORE));
 	munmap(mem, MORE);
 
+	CHECK_END(self);
+}
+
+/*
+ * Whole lives of secret memory: one in a hundred allocations fails, and one in four of
+ * what is rare: blocks that are unmapped, folios that are split.
+ */
+#define LIVES		40
+#define LIFE_MAX	(32 * MiB)
+#define STEPS		64
+
+/* What a page has to hold. A call that failed has done some of it, or nothing. */
+enum content { ZERO, FILLED, EITHER };
+
+struct life {
+	int fd;
+	char *mem;
+	size_t pages;
+	enum content content[LIFE_MAX / 4096];
+	long failures;
+	bool fail;
+};
+
+FIXTURE(lives)
+{
+	struct snapshot before;
+	struct life life;
+	int kmsg;
+};
+
+FIXTURE_SETUP(lives)
+{
+	const char *missing = unmapped_missing();
+	void *mem;
+
+	if (!missing)
+		missing = injection_missing("unmapped_block_apply", "0xfffffffffffffff4");
+	if (!missing)
+		missing = injection_missing("secretmem_split", "0xfffffffffffffff5");
+	if (missing)
+		SKIP(return, "%s", missing);
+	if (excluded())
+		SKIP(return, "off, as the kernel command line asks for");
+
+	mem = secret_map(BLOCK_SIZE);
+	ASSERT_NE(mem, MAP_FAILED);
+	ASSERT_EQ(touch_some(mem, BLOCK_SIZE, PATTERN), BLOCK_SIZE);
+	munmap(mem, BLOCK_SIZE);
+
+	/* The last one is there still */
+	ASSERT_EQ(inject_prepare("unmapped_block_apply", "0xfffffffffffffff4"), 0);
+	write_attr("fail_function", "interval", 1);
+	write_attr("fail_function", "times", -1);
+	write_attr("fail_page_alloc", "interval", 1);
+	write_attr("fail_page_alloc", "times", -1);
+	write_attr("fail_page_alloc", "min-order", 0);
+	write_attr("fail_page_alloc", "ignore-gfp-wait", 0);
+	write_attr("fail_page_alloc", "ignore-gfp-highmem", 0);
+	write_attr("fail_page_alloc", "verbose", 0);
+	/* Blocks are unmapped by the worker, too; pages fail for this task and its children */
+	write_attr("fail_page_alloc", "task-filter", 1);
+	ASSERT_EQ(write_file("/proc/self/make-it-fail", "1"), 0);
+
+	self->kmsg = kmsg_open();
+	ASSERT_GE(self->kmsg, 0);
+}
+
+FIXTURE_TEARDOWN(lives)
+{
+	write_file("/proc/self/make-it-fail", "0");
+	inject_nothing();
+	close(self->kmsg);
+}
+
+static void inject_some(bool on)
+{
+	/* This may fail as anything may */
+	while (write_attr("fail_function", "probability", on ? 25 : 0) ||
+	       write_attr("fail_page_alloc", "probability", on ? 1 : 0))
+		;
+}
+
+static void becomes(struct life *life, size_t first, size_t nr, enum content content)
+{
+	for (size_t i = first; i < first + nr; i++)
+		life->content[i] = content;
+}
+
+/*
+ * The kernel kills a task where it cannot write the frame of a signal to its stack, or
+ * its restartable sequence, which it does when the task is migrated: after a fork, both
+ * are copied when they are written to.
+ */
+static void touch_own(void)
+{
+	volatile char deep[64 * KiB];
+
+	for (size_t i = 0; i < sizeof(deep); i += 4096)
+		deep[i] = 0;
+	pin(0);
+	pin(1);
+}
+
+/* A child sees what its parent has. */
+static void life_fork(struct life *life, size_t first, size_t nr)
+{
+	pid_t pid;
+
+	inject_some(false);
+	pid = fork();
+	if (pid)
+		touch_own();
+	inject_some(life->fail);
+	if (!pid) {
+		touch_some(life->mem + first * 4096, nr * 4096, PATTERN);
+		_exit(0);
+	}
+	if (pid < 0)
+		return;
+	waitpid(pid, NULL, 0);
+	for (size_t i = first; i < first + nr; i++)
+		life->content[i] = life->content[i] == FILLED ? FILLED : EITHER;
+}
+
+static void life_step(struct life *life)
+{
+	size_t first = rand() % life->pages, nr = 1 + rand() % (life->pages - first);
+	char *mem = life->mem + first * 4096, *other;
+	size_t size = nr * 4096, done;
+	int err = 0;
+
+	switch (rand() % 8) {
+	case 0: case 1:
+		done = touch_some(mem, size, PATTERN);
+		becomes(life, first, done / 4096, FILLED);
+		life->failures += done < size;
+		break;
+	case 2:
+		err = fallocate(life->fd, 0, first * 4096, size);
+		break;
+	case 3:
+		err = madvise(mem, size, MADV_POPULATE_WRITE);
+		break;
+	case 4:
+		err = rand() % 2 ? madvise(mem, size, MADV_REMOVE) :
+			fallocate(life->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				  first * 4096, size);
+		becomes(life, first, nr, err ? EITHER : ZERO);
+		break;
+	case 5:
+		/* A part without its mapping, and in another one */
+		err = munmap(mem, size);
+		other = mmap(mem, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			     life->fd, first * 4096);
+		/* Nothing can be said of a mapping that is not there */
+		for (int i = 0; other == MAP_FAILED && i < 100; i++)
+			other = mmap(mem, size, PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_FIXED, life->fd, first * 4096);
+		break;
+	case 6:
+		err = mprotect(mem, size, PROT_READ);
+		err |= mprotect(mem, size, PROT_READ | PROT_WRITE);
+		if (err)
+			while (mprotect(mem, size, PROT_READ | PROT_WRITE))
+				;
+		break;
+	default:
+		life_fork(life, first, nr);
+	}
+	life->failures += !!err;
+}
+
+/* The first page that does not hold what it has to, or -1. */
+static long life_wrong(const struct life *life)
+{
+	for (size_t i = 0; i < life->pages; i++) {
+		const uint64_t *page = (const uint64_t *)(life->mem + i * 4096);
+
+		if ((*page != PATTERN || life->content[i] == ZERO) &&
+		    (*page || life->content[i] == FILLED))
+			return i;
+		if (!all_zero(page + 1, 4096 - sizeof(*page)))
+			return i;
+	}
+	return -1;
+}
+
+/* Returns the first page that is wrong, or -1; -2 if it has not begun. */
+static long live(struct life *life, bool fail)
+{
+	long wrong;
+
+	life->fail = fail;
+	/* So that there are blocks to be unmapped */
+	if (!shrink_pool())
+		return -2;
+	life->pages = 1 + rand() % (LIFE_MAX / 4096);
+	becomes(life, 0, life->pages, ZERO);
+	life->mem = secret_map_file(life->pages * 4096, &life->fd);
+	if (life->mem == MAP_FAILED)
+		return -2;
+
+	inject_some(fail);
+	for (int step = 0; step < STEPS; step++)
+		life_step(life);
+	inject_some(false);
+	wrong = life_wrong(life);
+
+	inject_some(fail);
+	munmap(life->mem, life->pages * 4096);
+	close(life->fd);
+	inject_some(false);
+	return wrong;
+}
+
+TEST_F_TIMEOUT(lives, some_fails, 900)
+{
+	struct life *life = &self->life;
+	unsigned int seed = time(NULL);
+	long flips, fails;
+
+	TH_LOG("seed %u", seed);
+	srand(seed);
+	touch_own();
+	/* What the kernel has for itself from then on */
+	for (int i = 0; i < 4; i++)
+		EXPECT_EQ(live(life, false), -1);
+	EXPECT_EQ(life->failures, 0);
+	ASSERT_TRUE(shrink_pool());
+	self->before = take_snapshot();
+	flips = read_vmstat("direct_map_flip_unmap");
+	fails = read_vmstat("direct_map_flip_fail");
+
+	for (int i = 0; i < LIVES; i++) {
+		EXPECT_EQ(live(life, true), -1) TH_LOG("life %d", i);
+		if (i % 8 == 7)
+			CHECK_STATE(self);
+	}
+	TH_LOG("%ld calls and faults failed; %ld blocks unmapped, %ld could not be",
+	       life->failures, read_vmstat("direct_map_flip_unmap") - flips,
+	       read_vmstat("direct_map_flip_fail") - fails);
+	EXPECT_GT(life->failures, 0);
+	EXPECT_GT(read_vmstat("direct_map_flip_fail"), fails);
+	ASSERT_TRUE(shrink_pool());
 	CHECK_END(self);
 }
 
