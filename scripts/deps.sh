@@ -11,7 +11,7 @@ or cross, of those too that only 'make deb' and 'make deb-test', or 'make cross'
 
 # build; tests' headers; test machine; series and checks; report
 packages="gcc make flex bison bc libelf-dev libssl-dev xz-utils gzip cpio rsync kmod perl python3 ccache
-	libc6-dev libcap-dev libjansson-dev linux-libc-dev
+	libc6-dev libcap-dev libjansson-dev linux-libc-dev uuid-dev
 	qemu-system-x86 busybox-static bash-static
 	git gawk sparse coccinelle shellcheck python3-sphinx python3-yaml debian-archive-keyring
 	gnuplot-nox pahole"

@@ -21,11 +21,15 @@ unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
 selftests=$tree/tools/testing/selftests
 # Linux's own, then every one of ours that this tree has.
 mm="memfd_secret gup_test gup_longterm"
+# Of KVM's, where the kernel has it: what an emulated processor can do.
+kvm=
+! grep -q '^CONFIG_KVM=[ym]' "$out/.config" ||
+	kvm="guest_memfd_test pre_fault_memory_test steal_time x86/kvm_clock_test"
 ours=$(cd "$selftests/mm" && ls unmapped*.c mermap*.c 2>/dev/null | sed 's/\.c$//' || :)
 
 build_tests()
 {
-	mkdir -p "$bin/mm" "$bin/x86"
+	mkdir -p "$bin/mm" "$bin/x86" "$bin/kvm/x86"
 	make -C "$tree" O="$out" ARCH=x86_64 headers || return 1
 	for dir in mm x86; do
 		targets=
@@ -43,11 +47,18 @@ build_tests()
 			KHDR_INCLUDES="-isystem $out/usr/include" \
 			USERLDFLAGS=-static LDFLAGS=-static EXTRA_CFLAGS=-static $targets || return 1
 	done
+	[ "$kvm" ] || return 0
+	targets=
+	for t in $kvm; do targets="$targets $bin/kvm/$t"; done
+	# Not EXTRA_CFLAGS: an object is linked from others there
+	# shellcheck disable=SC2086
+	make -C "$selftests/kvm" OUTPUT="$bin/kvm" ARCH=x86_64 \
+		KHDR_INCLUDES="-isystem $out/usr/include" USERLDFLAGS=-static $targets || return 1
 }
 build_tests >"$log" 2>&1 || { first_error "$log"; die "test programs do not build; log: $log"; }
 
 rm -rf "$root"
-mkdir -p "$root/bin" "$root/etc" "$root/kselftest/mm" "$root/kselftest/x86" \
+mkdir -p "$root/bin" "$root/etc" "$root/kselftest/mm" "$root/kselftest/x86" "$root/kselftest/kvm" \
 	"$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/run" "$root/lib"
 gcc -O2 -Wall -Wextra -Werror -static -o "$root/init" "$TOP/vm/init.c" || die "vm/init.c does not build"
 cp "$(command -v busybox)" "$root/bin/busybox"
@@ -55,6 +66,7 @@ cp "$(command -v bash-static)" "$root/bin/bash"
 ln -s busybox "$root/bin/sh"
 for t in $mm $ours; do cp "$bin/mm/$t" "$root/kselftest/mm/"; done
 cp "$bin/x86/ldt_gdt_64" "$root/kselftest/x86/"
+for t in $kvm; do cp "$bin/kvm/$t" "$root/kselftest/kvm/"; done
 cp "$selftests/mm/run_vmtests.sh" "$root/kselftest/mm/"
 cp "$TOP/vm/programs" "$root/etc/tests"
 for t in $ours; do
@@ -75,7 +87,7 @@ for c in "$TOP"/vm/*/main.c; do
 	gcc -O2 -Wall -Wextra -static -D_GNU_SOURCE -I "$TOP/vm" -I "$TOP/linux/tools/testing/selftests/mm" \
 		-isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$dir"/*.c || die "vm/$b does not build"
 done
-cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$root/bin/"
+cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/kvm.sh" "$root/bin/"
 make -s -C "$TOP/tools/dmapstat" O="$out/dmapstat" LDFLAGS=-static >"$out/dmapstat.log" 2>&1 ||
 	{ first_error "$out/dmapstat.log"; die "dmapstat does not build; log: $out/dmapstat.log"; }
 cp "$out/dmapstat/dmapstat" "$root/bin/"

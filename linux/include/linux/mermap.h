@@ -8,6 +8,7 @@
 
 #include <linux/bitops.h>
 #include <linux/cleanup.h>
+#include <linux/errno.h>
 #include <linux/mm_types.h>
 #include <linux/page-flags.h>
 #include <linux/pgtable.h>
@@ -176,6 +177,18 @@ static inline void mermap_mm_init(struct mm_struct *mm)
 }
 
 #else /* !CONFIG_MERMAP */
+
+static inline ssize_t mermap_copy_to_iter(struct page *page, size_t offset,
+					  size_t bytes, struct iov_iter *iter)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline ssize_t mermap_copy_from_iter(struct page *page, size_t offset,
+					    size_t bytes, struct iov_iter *iter)
+{
+	return -EOPNOTSUPP;
+}
 
 static inline bool mermap_page_tainted(const struct page *page)
 {

@@ -11,6 +11,7 @@
 
 #ifdef CONFIG_PAGE_ALLOC_UNMAPPED
 int unmapped_enable(void);
+bool unmapped_possible(void);
 bool unmapped_available(void);
 void unmapped_foresee(gfp_t gfp, unsigned long nr_pages);
 int unmapped_vacate(void);
@@ -18,6 +19,11 @@ int unmapped_vacate(void);
 static inline int unmapped_enable(void)
 {
 	return -EOPNOTSUPP;
+}
+
+static inline bool unmapped_possible(void)
+{
+	return false;
 }
 
 static inline bool unmapped_available(void)

@@ -36,6 +36,20 @@ static bool unmapped_supported __ro_after_init;
 static bool unmapped_enabled __read_mostly;
 
 /**
+ * unmapped_possible() - could this machine have memory off the direct map?
+ *
+ * For who is asked what can be had and does not want any yet: nothing is made ready.
+ *
+ * Context: any, once subsys_initcall()s were called.
+ * Return: true if unmapped_enable() would not return -EOPNOTSUPP.
+ */
+bool unmapped_possible(void)
+{
+	return unmapped_supported;
+}
+EXPORT_SYMBOL_FOR_MODULES(unmapped_possible, "kvm");
+
+/**
  * unmapped_available() - can requests with ALLOC_UNMAPPED succeed?
  *
  * Context: any.

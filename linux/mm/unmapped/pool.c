@@ -474,6 +474,7 @@ void unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
 	if ((long)want > 0 && unmapped_pool_blocks(pool) < want)
 		unmapped_pool_fill_batch(pool, want);
 }
+EXPORT_SYMBOL_FOR_MODULES(unmapped_foresee, "kvm");
 
 /* Returns false where memory is too short for it. */
 static bool unmapped_pool_fill(struct unmapped_pool *pool)
