@@ -535,10 +535,9 @@ static void becomes(struct life *life, size_t first, size_t nr, enum content con
  */
 static void touch_own(void)
 {
-	volatile char deep[64 * KiB];
+	uint64_t deep[8192];
 
-	for (size_t i = 0; i < sizeof(deep); i += 4096)
-		deep[i] = 0;
+	touch(deep, sizeof(deep), 0);
 	pin(0);
 	pin(1);
 }
