@@ -178,12 +178,6 @@ static inline void mermap_mm_init(struct mm_struct *mm)
 
 #else /* !CONFIG_MERMAP */
 
-static inline ssize_t mermap_copy_to_iter(struct page *page, size_t offset,
-					  size_t bytes, struct iov_iter *iter)
-{
-	return -EOPNOTSUPP;
-}
-
 static inline ssize_t mermap_copy_from_iter(struct page *page, size_t offset,
 					    size_t bytes, struct iov_iter *iter)
 {
