@@ -307,16 +307,16 @@ def pagealloc(r):
 KINDS = ("memfd", "locked", "secret")
 
 
-def flushes(r, row, kernel, life, cpus, **labels):
-    """Flushes of all CPUs, as they count themselves: fault and free."""
+def flushes(r, row, kernel, life, cpus, had="fault", **labels):
+    """Flushes of all CPUs, as they count themselves: the part that has memory, and free."""
     total = 0
-    for part in ("fault", "free"):
+    for part in (had, "free"):
         received = r.count(row, kernel, "secret", "received", kind="secret", life=life, part=part, **labels)
         if received is None:
             return None
         total += received
         # What munmap() does for user addresses a page at a time is not of interest
-        if part == "fault":
+        if part == had:
             total += r.count(row, kernel, "secret", "one", kind="secret", life=life, part=part, **labels)
     return int(total / cpus)
 
@@ -325,18 +325,20 @@ def secret_both(r, row, kernel, kind, life, **labels):
     return r.sum(row, kernel, "secret", ("fault", "free"), kind=kind, life=life, **labels)
 
 
-def flushes_but_splits(r, row, mib):
-    size = dict(mib=mib, threads=1)
-    count = flushes(r, row, "release", "cold", 4, **size)
+def flushes_but_splits(r, row, life, had, **size):
+    count = flushes(r, row, "release", life, 4, had, **size)
     if count is None:
         return None
-    return count - int(r.count(row, "release", "secret", "split1g", kind="secret", life="cold", part="fault", **size))
+    return count - int(r.count(row, "release", "secret", "split1g", kind="secret", life=life, part=had, **size))
 
 
-def of_parts(boot, parts, **labels):
-    """Each time, what parts took together."""
-    each = [boot.find("secret", part=p, **labels) for p in parts]
-    return [dict(ns=sum(v["ns"] for v in values)) for values in zip(*each)]
+def each_to_memfd(r, row, parts, **labels):
+    """Each time secret memory was had, what parts took together, to a memfd's."""
+    def took(boot, kind):
+        each = [boot.find("secret", kind=kind, part=p, **labels) for p in parts]
+        return [sum(v["ns"] for v in values) for values in zip(*each)]
+
+    return Stat([s / m for b in r.of(row, "release") for s, m in zip(took(b, "secret"), took(b, "memfd"))])
 
 
 def at_most(r, name, value, what, more="", unit="x"):
@@ -415,29 +417,24 @@ def secret(r):
                  r.cost("secret", "stock", "secret", kind="memfd", life="whole", part="both", **size)]
         worse = max(both.median / min(m.median for m in (memfd, other[1]) if m),
                     halves.median / min(m.median for m in (memfd_halves, other[0]) if m))
-        each = [s["ns"] / m["ns"] for b in r.of("secret", "release")
-                for s, m in zip(b.find("secret", kind="secret", life="whole", part="both", **size),
-                                b.find("secret", kind="memfd", life="whole", part="both", **size))]
+        each = each_to_memfd(r, "secret", ("both",), life="whole", **size)
         at_most(r, "P3_BOTH", worse, "second life, fault and free, beside an ordinary memfd here or on stock",
-                f"; each time to the one here: {min(each):.3f}x to {max(each):.3f}x")
+                f"; each time to the one here: {each.low:.3f}x to {each.high:.3f}x")
         alone = fault.median / min(m.median for m in (memfd_fault, stock_fault) if m)
         at_most(r, "P3_FAULT", alone, "second life, the fault alone")
         first, memfd_first = (secret_both(r, "secret", "release", kind, "cold", **size) for kind in ("secret", "memfd"))
         at_most(r, "P3_FIRST", first.median / memfd_first.median, "first life, fault and free")
-        random = [[s["ns"] / m["ns"] for b in r.of("secret", "release")
-                   for s, m in zip(*(of_parts(b, parts, kind=kind, life="random", **size)
-                                     for kind in ("secret", "memfd")))]
-                  for parts in (("fault", "free"), ("fault",))]
-        at_most(r, "P3_PAGE_BOTH", max(random[0]), f"at random, fault and free, the most of {len(random[0])}",
-                f"; the least: {min(random[0]):.3f}x")
-        at_most(r, "P3_PAGE_FAULT", max(random[1]), f"at random, the fault alone, the most of {len(random[1])}")
-    flushed = [("P3_FLUSHES", flushes_but_splits(r, "secret", 64), "64 MiB by faults"),
-               ("P3_FLUSHES_AHEAD", r.count("secret", "release", "secret", "shootdowns", kind="secret", life="ahead",
-                                            part="fallocate", **size), "64 MiB by fallocate()")]
-    if r.has("sizes-large", "release"):
-        flushed.append(("P3_FLUSHES_2G", flushes_but_splits(r, "sizes-large", 2048),
-                        "2 GiB by faults"))
-    for name, count, text in flushed:
+        for name, parts, text in (("P3_PAGE_BOTH", ("fault", "free"), "fault and free"),
+                                  ("P3_PAGE_FAULT", ("fault",), "the fault alone")):
+            each = each_to_memfd(r, "secret", parts, life="random", **size)
+            at_most(r, name, each.high, f"at random, {text}, the most of {len(each.values)}",
+                    f"; the least: {each.low:.3f}x")
+    for name, row, mib, life, had, text in (("P3_FLUSHES", "secret", 64, "cold", "fault", "64 MiB by faults"),
+                                            ("P3_FLUSHES_AHEAD", "secret", 64, "ahead", "fallocate", "64 MiB by fallocate()"),
+                                            ("P3_FLUSHES_2G", "sizes-large", 2048, "cold", "fault", "2 GiB by faults")):
+        if not r.has(row, "release"):
+            continue
+        count = flushes_but_splits(r, row, life, had, mib=mib, threads=1)
         at_most(r, name, count, f"flushes of all CPUs in the first life, but for one a 1 GiB entry that is split, {text}", unit="")
 
     rows, dat = [], []
@@ -494,9 +491,7 @@ def secret_time(r):
                             [spread(r.ratios(row, k, k, lambda b: get(b, "secret"), lambda b: get(b, "memfd")))
                              for k in ("stock", "release")])
     for threads in (2, 4) if r.has("secret-time-2", "release") else ():
-        ratio = Stat([s["ns"] / m["ns"] for b in r.of("secret-time-2", "release")
-                      for s, m in zip(*(b.find("secret", kind=kind, life="cold", part="fault", mib=16, threads=threads)
-                                        for kind in ("secret", "memfd")))])
+        ratio = each_to_memfd(r, "secret-time-2", ("fault",), life="cold", mib=16, threads=threads)
         at_most(r, "P3_AT_ONCE", ratio.median, f"first life, time of a fault, {threads} threads at once on 2 processors",
                 f"; each time: {ratio.low:.2f}x to {ratio.high:.2f}x")
     timed = table(["", "stock: memfd, ns", "stock: secret", "this: secret"], rows)

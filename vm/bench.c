@@ -573,7 +573,7 @@ static void live_once(const struct life *life, int threads)
 	pthread_barrier_destroy(&barrier);
 }
 
-/* Have the kernel let go of its pool, so that the next life is a first one. */
+/* Wait until the kernel has let go of its pool, so that the next life is a first one. */
 static void drain(void)
 {
 	if (!has_unmapped())
