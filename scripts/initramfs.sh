@@ -25,7 +25,7 @@ mm="memfd_secret gup_test gup_longterm"
 kvm=
 ! grep -q '^CONFIG_KVM=[ym]' "$out/.config" ||
 	kvm="guest_memfd_test pre_fault_memory_test steal_time x86/kvm_clock_test"
-ours=$(cd "$selftests/mm" && ls unmapped*.c mermap*.c 2>/dev/null | sed 's/\.c$//' || :)
+ours=$(cd "$selftests/mm" && ls unmapped*.c 2>/dev/null | sed 's/\.c$//' || :)
 
 build_tests()
 {

@@ -3,23 +3,29 @@
 #
 # KVM's selftests, on a processor that QEMU emulates: AMD's, with nested paging.
 #
-#   kvm.sh TEST...
+#   kvm.sh [TEST...]
 #
-# Loads KVM and runs the tests of these names, each for itself. Exit status 0 if all
-# passed, 4 if one was skipped and none failed. A kernel that has memory off the direct
-# map must have had some of it for guest_memfd_test, which passes without as well.
+# Loads KVM and runs the tests of these names, each for itself, or all that scripts/kvm-selftests.sh packed,
+# none for longer than five minutes. Exit status 0 if all passed, 4 if one was skipped and
+# none failed. A kernel that has memory off the direct map must have had some of it for
+# guest_memfd_test, which passes without as well.
 for m in irqbypass kvm kvm-amd; do
 	[ ! -e "/lib/modules/$m.ko" ] || [ -d "/sys/module/$(echo "$m" | tr - _)" ] ||
 		insmod "/lib/modules/$m.ko" || exit 1
 done
 [ -c /dev/kvm ] || { echo "# no /dev/kvm: the kernel has no KVM, or the processor no SVM"; exit 4; }
+dir=/kselftest/kvm
+[ $# -gt 0 ] || dir=/kselftest/kvm-all
+cd $dir || exit 1
+# shellcheck disable=SC2046
+[ $# -gt 0 ] || set -- $(find . -type f | sed 's,^\./,,' | sort)
 erased() { awk '$1 == "no_direct_map_zeroed_pages" { print $2 }' /proc/vmstat; }
 bad=0 skipped=0
 for t in "$@"; do
-	before=$(erased)
-	"/kselftest/kvm/$t"
+	before=$(erased) start=$(date +%s)
+	timeout 300 "./$t" </dev/null
 	rc=$?
-	echo "# $t: exit $rc"
+	echo "# $t: exit $rc after $(($(date +%s) - start)) s"
 	case $rc in
 	0)	if [ "$t" = guest_memfd_test ] && [ "$before" ] && [ "$(erased)" -eq "$before" ]; then
 			echo "# $t: no memory was off the direct map"

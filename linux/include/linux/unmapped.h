@@ -13,7 +13,7 @@
 int unmapped_enable(void);
 bool unmapped_possible(void);
 bool unmapped_available(void);
-void unmapped_foresee(gfp_t gfp, unsigned long nr_pages);
+unsigned long unmapped_foresee(gfp_t gfp, unsigned long nr_pages);
 int unmapped_vacate(void);
 #else
 static inline int unmapped_enable(void)
@@ -31,8 +31,9 @@ static inline bool unmapped_available(void)
 	return false;
 }
 
-static inline void unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
+static inline unsigned long unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
 {
+	return nr_pages;
 }
 
 static inline int unmapped_vacate(void)

@@ -47,6 +47,8 @@ static bool unmapped_pool_fixed __read_mostly;
 #define UNMAPPED_POOL_PERIOD	(5 * HZ)
 /* So many requests a zone may break up a block at once. */
 #define UNMAPPED_BROKEN_MAX	8
+/* Erasing goes on so long after somebody else wanted the processor. */
+#define UNMAPPED_POOL_GIVE_WAY	(HZ / 10)
 /* When others needed a block back, leave memory alone for that long. */
 #define UNMAPPED_POOL_BACKOFF	HZ
 /* Unless somebody has said how large it is, it is no more of a zone than that. */
@@ -419,14 +421,19 @@ VISIBLE_IF_KUNIT bool unmapped_pool_erase_block(struct unmapped_pool *pool,
 	return true;
 }
 
-/* Erase as many blocks as are to be ready, so that requests need not do it. */
-static void unmapped_pool_erase(struct unmapped_pool *pool)
+/*
+ * Erase as many blocks as are to be ready, so that requests need not do it. Returns
+ * false where this is to go on soon.
+ */
+static bool unmapped_pool_erase(struct unmapped_pool *pool)
 {
 	struct page *block;
-	bool erased = true;
+	bool erased;
 
-	while (erased && unmapped_pool_erased(pool) < unmapped_pool_target(pool) &&
+	while (unmapped_pool_erased(pool) < unmapped_pool_target(pool) &&
 	       !unmapped_pool_under_pressure(pool)) {
+		if (!single_task_running())
+			return false;
 		/* It is not to be in the way of memory that goes offline */
 		get_online_mems();
 		scoped_guard(spinlock_irqsave, &pool->zone->lock)
@@ -438,7 +445,10 @@ static void unmapped_pool_erase(struct unmapped_pool *pool)
 		put_online_mems();
 		if (!block)
 			break;
+		if (!erased)
+			return false;
 	}
+	return true;
 }
 
 /**
@@ -452,16 +462,18 @@ static void unmapped_pool_erase(struct unmapped_pool *pool)
  * where a memory policy may want another zone.
  *
  * Context: task, may sleep.
+ * Return: how many pages that reaches, at most; then is the time to say so again.
  */
-void unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
+unsigned long unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
 {
+	const unsigned long reach = UNMAPPED_BATCH_MAX << pageblock_order;
 	unsigned long want = min(nr_pages >> pageblock_order, UNMAPPED_BATCH_MAX);
 	struct unmapped_pool *pool;
 	struct zoneref *z;
 	struct zone *zone;
 
 	if (!want || !unmapped_available() || task_has_mempolicy())
-		return;
+		return reach;
 
 	for_each_zone_zonelist(zone, z, node_zonelist(numa_mem_id(), gfp), gfp_zone(gfp)) {
 		pool = unmapped_pool(zone, freetype_make_unmapped());
@@ -469,10 +481,11 @@ void unmapped_foresee(gfp_t gfp, unsigned long nr_pages)
 			break;
 	}
 	if (!zone || !unmapped_pool_target(pool) || unmapped_pool_under_pressure(pool))
-		return;
+		return reach;
 	want = min_t(long, want, unmapped_pool_plain(pool) / UNMAPPED_POOL_PLENTY);
 	if ((long)want > 0 && unmapped_pool_blocks(pool) < want)
 		unmapped_pool_fill_batch(pool, want);
+	return reach;
 }
 EXPORT_SYMBOL_FOR_MODULES(unmapped_foresee, "kvm");
 
@@ -558,9 +571,8 @@ static void unmapped_pool_work_fn(struct work_struct *work)
 						  struct unmapped_pool, work);
 	const bool keep = unmapped_pool_in_demand(pool) || READ_ONCE(unmapped_pool_fixed);
 	const bool filled = !keep || unmapped_pool_fill(pool);
+	const bool erased = !keep || unmapped_pool_erase(pool);
 
-	if (keep)
-		unmapped_pool_erase(pool);
 	if (!filled) {
 		get_online_mems();
 		if (populated_zone(pool->zone))
@@ -579,6 +591,13 @@ static void unmapped_pool_work_fn(struct work_struct *work)
 		pool->last_shrunk = jiffies;
 		unmapped_pool_shrink(pool, keep ? unmapped_pool_target(pool) : 0, keep);
 		unmapped_pool_mend(pool);
+	}
+
+	if (!erased) {
+		/* As above; somebody may have asked for a look later */
+		set_bit(UNMAPPED_POOL_WOKEN, &pool->flags);
+		mod_delayed_work(unmapped_pool_wq, &pool->work, UNMAPPED_POOL_GIVE_WAY);
+		return;
 	}
 
 	/* As long as there is something to let go, or to mend */

@@ -170,6 +170,47 @@ static void pool_keeps_what_is_needed(struct kunit *test)
 	ut_expect_consistent(test);
 }
 
+static bool wants_processor(struct unmapped_pool *pool, struct page *page,
+			    unsigned int order)
+{
+	return false;
+}
+
+/* Who gives way to others goes on when they are done, not when he looks next. */
+static void pool_erases_soon(struct kunit *test)
+{
+	struct unmapped_pool *pool;
+	unsigned long limit;
+	struct page *page;
+	struct zone *zone;
+	LIST_HEAD(taken);
+
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, 0);
+	ut_worker(false);
+	ut_empty_pool(test, &taken);
+	page = ut_alloc(GFP_TEST, 0);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	pool = ut_pool(page);
+	zone = page_zone(page);
+
+	ut_worker(true);
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, 2);
+	kunit_activate_static_stub(test, unmapped_block_erase, wants_processor);
+	look(pool);
+	limit = jiffies + HZ / 2;
+	/* Unless the worker has done it since */
+	KUNIT_EXPECT_TRUE(test, !delayed_work_pending(&pool->work) ||
+			  time_before(READ_ONCE(pool->work.timer.expires), limit));
+	kunit_deactivate_static_stub(test, unmapped_block_erase);
+	KUNIT_EXPECT_TRUE(test, wait_for_pool(zone, 2));
+
+	ut_worker(false);
+	WRITE_ONCE(sysctl_unmapped_pool_blocks, 0);
+	__free_page(page);
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
 static int fail_apply(struct unmapped_pool *pool, struct page *block)
 {
 	return -EBUSY;
@@ -423,6 +464,7 @@ static void pool_pcp_hotplug(struct kunit *test)
 static struct kunit_case pool_test_cases[] = {
 	KUNIT_CASE_SLOW(pool_follows_demand),
 	KUNIT_CASE(pool_keeps_what_is_needed),
+	KUNIT_CASE(pool_erases_soon),
 	KUNIT_CASE(pool_mends_after_failure),
 	KUNIT_CASE(pool_accounts),
 	KUNIT_CASE(pool_pcp_is_bounded),

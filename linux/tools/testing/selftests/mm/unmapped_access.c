@@ -5,12 +5,16 @@
  * here is the same on both.
  */
 #define _GNU_SOURCE
+#include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <linux/stat.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+/* One of <linux/fs.h> that is of no use */
+#undef BLOCK_SIZE
 #include "kselftest_harness.h"
 #include "unmapped_util.h"
 #include "../../../../mm/gup_test.h"
@@ -114,6 +118,24 @@ TEST_F(access, vmsplice)
 	EXPECT_EQ(errno, EFAULT);
 	close(pipefd[0]);
 	close(pipefd[1]);
+}
+
+/* Buffers of io_uring are pinned. */
+TEST_F(access, io_uring)
+{
+	struct iovec iov = { self->plain, SIZE };
+	struct io_uring_params params = {};
+	int ring;
+
+	ring = syscall(__NR_io_uring_setup, 4, &params);
+	if (ring < 0)
+		SKIP(return, "no io_uring");
+	ASSERT_EQ(syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS, &iov, 1), 0);
+	ASSERT_EQ(syscall(__NR_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0), 0);
+	iov.iov_base = self->mem;
+	EXPECT_EQ(syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS, &iov, 1), -1);
+	EXPECT_TRUE(errno == EFAULT || errno == EOPNOTSUPP) TH_LOG("errno %d", errno);
+	close(ring);
 }
 
 /* Where a file is that is read and written without the page cache, or NULL. */
@@ -420,6 +442,85 @@ TEST(at_the_limit)
 	ASSERT_NE(mem, MAP_FAILED);
 	EXPECT_EQ(touch_some(mem, 2 * limit, PATTERN), limit);
 	munmap(mem, 2 * limit);
+}
+
+static int send_fd(int sock, int fd)
+{
+	char control[CMSG_SPACE(sizeof(fd))] = {}, byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	return sendmsg(sock, &msg, 0) == 1 ? 0 : -1;
+}
+
+static int receive_fd(int sock)
+{
+	char control[CMSG_SPACE(sizeof(int))], byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	int fd;
+
+	if (recvmsg(sock, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
+		return -1;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
+}
+
+/* Nobody has it, for it is on its way: it counts still, and what is in it stays. */
+TEST(in_flight)
+{
+	const size_t size = BLOCK_SIZE;
+	struct rlimit rlimit = { size, size };
+	int fd, socks[2];
+	char *mem, *more;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, socks))
+		SKIP(return, "no UNIX sockets");
+	if (setrlimit(RLIMIT_MEMLOCK, &rlimit))
+		SKIP(return, "cannot set RLIMIT_MEMLOCK");
+	mem = secret_map_file(size, &fd);
+	if (mem == MAP_FAILED)
+		SKIP(return, "no memfd_secret(2)");
+	ASSERT_EQ(touch_some(mem, size, PATTERN), size);
+	munmap(mem, size);
+	ASSERT_EQ(send_fd(socks[0], fd), 0);
+	close(fd);
+
+	more = secret_map(size);
+	ASSERT_NE(more, MAP_FAILED);
+	EXPECT_EQ(touch_some(more, 4096, PATTERN), 0);
+	if (!unmapped_missing())
+		EXPECT_GE(read_meminfo("Secretmem"), (long)(size / KiB));
+
+	fd = receive_fd(socks[1]);
+	ASSERT_GE(fd, 0);
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(mem, MAP_FAILED);
+	EXPECT_TRUE(all_are(mem, size, PATTERN));
+	munmap(mem, size);
+
+	/* Nobody is ever going to have it */
+	ASSERT_EQ(send_fd(socks[0], fd), 0);
+	close(fd);
+	close(socks[0]);
+	close(socks[1]);
+	EXPECT_EQ(touch_some(more, size, PATTERN), size);
+	munmap(more, size);
 }
 
 TEST_HARNESS_MAIN

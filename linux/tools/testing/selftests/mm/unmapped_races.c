@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Several threads at the same secret memory: faults at the same page, of which all
+ * but one allocated for nothing (CVE-2025-40272), and vmsplice() of what is mapped
+ * and unmapped meanwhile (CVE-2024-35872).
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <sys/uio.h>
+
+#include "kselftest_harness.h"
+#include "unmapped_util.h"
+
+#define THREADS		4
+#define ROUNDS		100000
+/* Of a file; then there is a new one */
+#define PAGES		1000
+#define SPLICES		20000
+#define DEBUGFS		"/sys/kernel/debug/fail_page_alloc/"
+
+FIXTURE(races)
+{
+	long pool_blocks;
+	struct snapshot before;
+	int kmsg;
+};
+
+FIXTURE_SETUP(races)
+{
+	char *mem = secret_map(4096);
+
+	if (mem == MAP_FAILED)
+		SKIP(return, "no memfd_secret(2)");
+	touch(mem, 4096, PATTERN);
+	munmap(mem, 4096);
+	self->kmsg = kmsg_open();
+	ASSERT_GE(self->kmsg, 0);
+	self->before = take_snapshot();
+}
+
+/* No page was lost, none is where it does not belong, and nobody complained. */
+FIXTURE_TEARDOWN(races)
+{
+	const char *wrong = unmapped_missing() ? NULL : counters_wrong();
+
+	EXPECT_EQ(wrong, NULL) TH_LOG("%s", wrong);
+	if (!unmapped_missing()) {
+		struct snapshot now = take_snapshot();
+
+		EXPECT_EQ(unaccounted(&self->before, &now), 0);
+	}
+	EXPECT_QUIET(self->kmsg);
+	close(self->kmsg);
+}
+
+static struct {
+	pthread_barrier_t files;	/* between two of them, main included */
+	unsigned long arrived;		/* at a page, of all threads since the start */
+	uint64_t *mem;
+	unsigned int had[PAGES];
+	unsigned long not_had;
+	unsigned long dirty;
+} race;
+
+static __thread sigjmp_buf no_page;
+
+static void no_page_handler(int sig)
+{
+	siglongjmp(no_page, sig);
+}
+
+/* All at once: nobody sleeps, or the others would have it done before he is awake. */
+static void wait_for_others(unsigned long round)
+{
+	__atomic_fetch_add(&race.arrived, 1, __ATOMIC_SEQ_CST);
+	for (unsigned int i = 1; __atomic_load_n(&race.arrived, __ATOMIC_SEQ_CST) <
+				 (round + 1) * THREADS; i++) {
+		if (!(i % 64))
+			sched_yield();
+	}
+}
+
+static void *touch_same(void *arg)
+{
+	for (unsigned long round = 0; round < ROUNDS; round++) {
+		unsigned int nr = round % PAGES;
+		uint64_t *page;
+
+		if (!nr)
+			pthread_barrier_wait(&race.files);
+		page = race.mem + nr * (4096 / sizeof(*page));
+		wait_for_others(round);
+		if (sigsetjmp(no_page, 1)) {
+			__atomic_fetch_add(&race.not_had, 1, __ATOMIC_SEQ_CST);
+		} else {
+			if (page[1])
+				__atomic_fetch_add(&race.dirty, 1, __ATOMIC_SEQ_CST);
+			__atomic_fetch_add(page, 1, __ATOMIC_SEQ_CST);
+			__atomic_fetch_add(&race.had[nr], 1, __ATOMIC_SEQ_CST);
+		}
+		if (nr == PAGES - 1)
+			pthread_barrier_wait(&race.files);
+	}
+	return NULL;
+}
+
+/* One page allocation in a hundred fails for the threads, where that can be had. */
+static bool fail_some(bool on)
+{
+	if (!on)
+		return !write_file(DEBUGFS "probability", "0");
+	return !access(DEBUGFS "probability", W_OK) &&
+	       !write_file(DEBUGFS "verbose", "0") && !write_file(DEBUGFS "interval", "1") &&
+	       !write_file(DEBUGFS "space", "0") && !write_file(DEBUGFS "times", "-1") &&
+	       !write_file(DEBUGFS "task-filter", "Y") &&
+	       !write_file(DEBUGFS "ignore-gfp-wait", "N") &&
+	       !write_file(DEBUGFS "ignore-gfp-highmem", "N") &&
+	       !write_file(DEBUGFS "min-order", "0") &&
+	       /* Who is made by this process inherits it */
+	       !write_file("/proc/self/make-it-fail", "1") &&
+	       !write_file(DEBUGFS "probability", "1");
+}
+
+TEST_F_TIMEOUT(races, same_page, 900)
+{
+	struct sigaction handler = { .sa_handler = no_page_handler };
+	const size_t size = PAGES * 4096UL;
+	pthread_t threads[THREADS];
+	unsigned long lost = 0;
+	bool fails;
+
+	ASSERT_EQ(sigaction(SIGBUS, &handler, NULL), 0);
+	ASSERT_EQ(pthread_barrier_init(&race.files, NULL, THREADS + 1), 0);
+	fails = fail_some(true);
+	for (int i = 0; i < THREADS; i++)
+		ASSERT_EQ(pthread_create(&threads[i], NULL, touch_same, NULL), 0);
+	if (fails)
+		write_file("/proc/self/make-it-fail", "0");
+	for (unsigned long round = 0; round < ROUNDS; round += PAGES) {
+		race.mem = secret_map(size);
+		ASSERT_NE(race.mem, MAP_FAILED);
+		memset(race.had, 0, sizeof(race.had));
+		pthread_barrier_wait(&race.files);
+		pthread_barrier_wait(&race.files);
+		for (unsigned int nr = 0; nr < PAGES; nr++) {
+			uint64_t *page = race.mem + nr * (4096 / sizeof(*page));
+
+			if (!race.had[nr])
+				continue;
+			lost += page[0] != race.had[nr];
+			page[1] = PATTERN;
+		}
+		munmap(race.mem, size);
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	if (fails)
+		fail_some(false);
+	TH_LOG("%d rounds of %d threads, %lu faults failed", ROUNDS, THREADS, race.not_had);
+	EXPECT_EQ(lost, 0);
+	EXPECT_EQ(race.dirty, 0);
+	if (fails)
+		EXPECT_GT(race.not_had, 0);
+	else
+		EXPECT_EQ(race.not_had, 0);
+}
+
+static struct {
+	char *mem;
+	bool stop;
+	unsigned long changes;
+} splice;
+
+/* What is mapped at the same place is new each time, and sometimes there already. */
+static void *map_again(void *arg)
+{
+	while (!__atomic_load_n(&splice.stop, __ATOMIC_SEQ_CST)) {
+		int fd = syscall(__NR_memfd_secret, 0);
+
+		if (fd < 0 ||
+		    mmap(splice.mem, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			 0) == MAP_FAILED) {
+			close(fd);
+			continue;
+		}
+		/* Mapped before it has a size */
+		if (!ftruncate(fd, 4096) && splice.changes % 2)
+			*(volatile char *)splice.mem = 1;
+		close(fd);
+		splice.changes++;
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(races, vmsplice, 300)
+{
+	unsigned long had = 0, others = 0;
+	pthread_t thread;
+	int pipefd[2];
+
+	splice.mem = secret_map(4096);
+	ASSERT_NE(splice.mem, MAP_FAILED);
+	ASSERT_EQ(pipe(pipefd), 0);
+	ASSERT_EQ(pthread_create(&thread, NULL, map_again, NULL), 0);
+	for (int i = 0; i < SPLICES || splice.changes < SPLICES / 10; i++) {
+		struct iovec iov = { splice.mem, 4096 };
+		ssize_t ret = vmsplice(pipefd[1], &iov, 1, SPLICE_F_NONBLOCK);
+
+		had += ret >= 0;
+		others += ret < 0 && errno != EFAULT;
+	}
+	__atomic_store_n(&splice.stop, true, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	TH_LOG("%d calls, mapped %lu times", SPLICES, splice.changes);
+	EXPECT_EQ(had, 0);
+	EXPECT_EQ(others, 0);
+	close(pipefd[0]);
+	close(pipefd[1]);
+	munmap(splice.mem, 4096);
+}
+
+TEST_HARNESS_MAIN
