@@ -8,11 +8,11 @@
  * one TLB shootdown for a block that is unmapped, and of none for one that is
  * remapped.
  *
- * Free unmapped pages are zero. A block is zeroed before it is unmapped, and
- * what an unmapped page held is erased when it is freed, before it is on any
- * list. Hence __GFP_ZERO costs nothing, nothing needs to be done with a block
- * that is remapped, and a remap can be done under the zone lock on behalf of
- * any allocation, atomic ones too.
+ * Free unmapped pages are zero. A block is zeroed before the first of its pages
+ * is had, and what an unmapped page held is erased when it is freed, before it
+ * is on any list. Hence __GFP_ZERO costs nothing, nothing needs to be done with
+ * a block that is remapped, and a remap can be done under the zone lock on
+ * behalf of any allocation, atomic ones too.
  *
  * internal.h has the locks, the states of a block, and which file is what. See
  * Documentation/mm/unmapped.rst.

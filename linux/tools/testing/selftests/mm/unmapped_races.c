@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Several threads at the same secret memory: faults at the same page, of which all
- * but one allocated for nothing (CVE-2025-40272), and vmsplice() of what is mapped
- * and unmapped meanwhile (CVE-2024-35872).
+ * but one allocated for nothing (CVE-2025-40272), vmsplice() of what is mapped and
+ * unmapped meanwhile (CVE-2024-35872), and migration of what is given back.
  */
 #define _GNU_SOURCE
+#include <linux/falloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/uio.h>
@@ -17,6 +18,8 @@
 /* Of a file; then there is a new one */
 #define PAGES		1000
 #define SPLICES		20000
+#define HOLES		20000
+#define HOLE_PAGES	64
 #define DEBUGFS		"/sys/kernel/debug/fail_page_alloc/"
 
 FIXTURE(races)
@@ -81,24 +84,27 @@ static void wait_for_others(unsigned long round)
 	}
 }
 
+static void touch_page(uint64_t *page, unsigned int *had)
+{
+	if (sigsetjmp(no_page, 1)) {
+		__atomic_fetch_add(&race.not_had, 1, __ATOMIC_SEQ_CST);
+		return;
+	}
+	if (page[1])
+		__atomic_fetch_add(&race.dirty, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(page, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(had, 1, __ATOMIC_SEQ_CST);
+}
+
 static void *touch_same(void *arg)
 {
 	for (unsigned long round = 0; round < ROUNDS; round++) {
 		unsigned int nr = round % PAGES;
-		uint64_t *page;
 
 		if (!nr)
 			pthread_barrier_wait(&race.files);
-		page = race.mem + nr * (4096 / sizeof(*page));
 		wait_for_others(round);
-		if (sigsetjmp(no_page, 1)) {
-			__atomic_fetch_add(&race.not_had, 1, __ATOMIC_SEQ_CST);
-		} else {
-			if (page[1])
-				__atomic_fetch_add(&race.dirty, 1, __ATOMIC_SEQ_CST);
-			__atomic_fetch_add(page, 1, __ATOMIC_SEQ_CST);
-			__atomic_fetch_add(&race.had[nr], 1, __ATOMIC_SEQ_CST);
-		}
+		touch_page(race.mem + nr * (4096 / sizeof(*race.mem)), &race.had[nr]);
 		if (nr == PAGES - 1)
 			pthread_barrier_wait(&race.files);
 	}
@@ -160,35 +166,36 @@ TEST_F_TIMEOUT(races, same_page, 900)
 	TH_LOG("%d rounds of %d threads, %lu faults failed", ROUNDS, THREADS, race.not_had);
 	EXPECT_EQ(lost, 0);
 	EXPECT_EQ(race.dirty, 0);
-	if (fails)
+	if (fails) {
 		EXPECT_GT(race.not_had, 0);
-	else
+	} else {
 		EXPECT_EQ(race.not_had, 0);
+	}
 }
 
 static struct {
 	char *mem;
 	bool stop;
 	unsigned long changes;
-} splice;
+} splicing;
 
 /* What is mapped at the same place is new each time, and sometimes there already. */
 static void *map_again(void *arg)
 {
-	while (!__atomic_load_n(&splice.stop, __ATOMIC_SEQ_CST)) {
+	while (!__atomic_load_n(&splicing.stop, __ATOMIC_SEQ_CST)) {
 		int fd = syscall(__NR_memfd_secret, 0);
 
 		if (fd < 0 ||
-		    mmap(splice.mem, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+		    mmap(splicing.mem, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
 			 0) == MAP_FAILED) {
 			close(fd);
 			continue;
 		}
 		/* Mapped before it has a size */
-		if (!ftruncate(fd, 4096) && splice.changes % 2)
-			*(volatile char *)splice.mem = 1;
+		if (!ftruncate(fd, 4096) && splicing.changes % 2)
+			*(volatile char *)splicing.mem = 1;
 		close(fd);
-		splice.changes++;
+		splicing.changes++;
 	}
 	return NULL;
 }
@@ -199,25 +206,89 @@ TEST_F_TIMEOUT(races, vmsplice, 300)
 	pthread_t thread;
 	int pipefd[2];
 
-	splice.mem = secret_map(4096);
-	ASSERT_NE(splice.mem, MAP_FAILED);
+	splicing.mem = secret_map(4096);
+	ASSERT_NE(splicing.mem, MAP_FAILED);
 	ASSERT_EQ(pipe(pipefd), 0);
 	ASSERT_EQ(pthread_create(&thread, NULL, map_again, NULL), 0);
-	for (int i = 0; i < SPLICES || splice.changes < SPLICES / 10; i++) {
-		struct iovec iov = { splice.mem, 4096 };
+	for (int i = 0; i < SPLICES || splicing.changes < SPLICES / 10; i++) {
+		struct iovec iov = { splicing.mem, 4096 };
 		ssize_t ret = vmsplice(pipefd[1], &iov, 1, SPLICE_F_NONBLOCK);
 
 		had += ret >= 0;
 		others += ret < 0 && errno != EFAULT;
 	}
-	__atomic_store_n(&splice.stop, true, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&splicing.stop, true, __ATOMIC_SEQ_CST);
 	pthread_join(thread, NULL);
-	TH_LOG("%d calls, mapped %lu times", SPLICES, splice.changes);
+	TH_LOG("%d calls, mapped %lu times", SPLICES, splicing.changes);
 	EXPECT_EQ(had, 0);
 	EXPECT_EQ(others, 0);
 	close(pipefd[0]);
 	close(pipefd[1]);
-	munmap(splice.mem, 4096);
+	munmap(splicing.mem, 4096);
+}
+
+static struct {
+	char *mem;
+	int nodes[2];
+	bool stop;
+	unsigned long calls;
+} move;
+
+static void *move_around(void *arg)
+{
+	void *pages[HOLE_PAGES];
+	int nodes[HOLE_PAGES], status[HOLE_PAGES];
+
+	while (!__atomic_load_n(&move.stop, __ATOMIC_SEQ_CST)) {
+		for (int i = 0; i < HOLE_PAGES; i++) {
+			pages[i] = move.mem + i * 4096;
+			nodes[i] = move.nodes[move.calls % 2];
+		}
+		move.calls++;
+		syscall(__NR_move_pages, 0, HOLE_PAGES, pages, nodes, status, 0 /* sync */);
+	}
+	return NULL;
+}
+
+/* A folio that left its file while somebody waited to migrate it is not copied. */
+TEST_F_TIMEOUT(races, migration, 300)
+{
+	pthread_t threads[2];
+	uint64_t dirty = 0;
+	int fd;
+
+	for (int node = 0, nr = 0; nr < 2; node++) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/meminfo", node);
+		if (node > 64)
+			SKIP(return, "no two nodes with memory");
+		if (!access(path, R_OK))
+			move.nodes[nr++] = node;
+	}
+	move.mem = secret_map_file(HOLE_PAGES * 4096, &fd);
+	ASSERT_NE(move.mem, MAP_FAILED);
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096))
+		SKIP(return, "secret memory cannot have holes");
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(pthread_create(&threads[i], NULL, move_around, NULL), 0);
+	for (int i = 0; i < HOLES; i++) {
+		uint64_t *page = (uint64_t *)(move.mem + i % HOLE_PAGES * 4096);
+
+		dirty |= *page;
+		*page = PATTERN;
+		ASSERT_EQ(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				    i % HOLE_PAGES * 4096, 4096), 0);
+	}
+	__atomic_store_n(&move.stop, true, __ATOMIC_SEQ_CST);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	TH_LOG("%d holes, %lu calls", HOLES, move.calls);
+	EXPECT_GT(move.calls, 0);
+	EXPECT_EQ(dirty, 0);
+	EXPECT_EQ(read_meminfo("HardwareCorrupted"), 0);
+	munmap(move.mem, HOLE_PAGES * 4096);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN
