@@ -5,15 +5,11 @@
 #
 #   kvm.sh [TEST...]
 #
-# Loads KVM and runs the tests of these names, each for itself, or all that scripts/kvm-selftests.sh packed,
-# none for longer than five minutes. Exit status 0 if all passed, 4 if one was skipped and
-# none failed. A kernel that has memory off the direct map must have had some of it for
+# Loads KVM and runs the tests of these names, each for itself, or all that
+# scripts/kvm-selftests.sh packed, none for longer than five minutes. Exit status 0 if all
+# passed, 4 if one was skipped and none failed. A kernel that has memory off the direct map must have had some of it for
 # guest_memfd_test, which passes without as well.
-for m in irqbypass kvm kvm-amd; do
-	[ ! -e "/lib/modules/$m.ko" ] || [ -d "/sys/module/$(echo "$m" | tr - _)" ] ||
-		insmod "/lib/modules/$m.ko" || exit 1
-done
-[ -c /dev/kvm ] || { echo "# no /dev/kvm: the kernel has no KVM, or the processor no SVM"; exit 4; }
+. /bin/load-kvm.sh
 dir=/kselftest/kvm
 [ $# -gt 0 ] || dir=/kselftest/kvm-all
 cd $dir || exit 1

@@ -7,18 +7,19 @@
 #define _GNU_SOURCE
 #include <linux/falloc.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/uio.h>
 
 #include "kselftest_harness.h"
 #include "unmapped_util.h"
 
 #define THREADS		4
+/* As many rounds, if there is time */
 #define ROUNDS		100000
+#define SECONDS		30
 /* Of a file; then there is a new one */
-#define PAGES		1000
-#define SPLICES		20000
-#define HOLES		20000
+#define PAGES		500
+#define SPLICES		10000
+#define HOLES		10000
 #define HOLE_PAGES	64
 #define DEBUGFS		"/sys/kernel/debug/fail_page_alloc/"
 
@@ -59,11 +60,11 @@ FIXTURE_TEARDOWN(races)
 
 static struct {
 	pthread_barrier_t files;	/* between two of them, main included */
-	unsigned long arrived;		/* at a page, of all threads since the start */
 	uint64_t *mem;
 	unsigned int had[PAGES];
 	unsigned long not_had;
 	unsigned long dirty;
+	bool stop;
 } race;
 
 static __thread sigjmp_buf no_page;
@@ -71,17 +72,6 @@ static __thread sigjmp_buf no_page;
 static void no_page_handler(int sig)
 {
 	siglongjmp(no_page, sig);
-}
-
-/* All at once: nobody sleeps, or the others would have it done before he is awake. */
-static void wait_for_others(unsigned long round)
-{
-	__atomic_fetch_add(&race.arrived, 1, __ATOMIC_SEQ_CST);
-	for (unsigned int i = 1; __atomic_load_n(&race.arrived, __ATOMIC_SEQ_CST) <
-				 (round + 1) * THREADS; i++) {
-		if (!(i % 64))
-			sched_yield();
-	}
 }
 
 static void touch_page(uint64_t *page, unsigned int *had)
@@ -96,19 +86,17 @@ static void touch_page(uint64_t *page, unsigned int *had)
 	__atomic_fetch_add(had, 1, __ATOMIC_SEQ_CST);
 }
 
+/* Who is first at a page waits for it to be allocated, and the others are there. */
 static void *touch_same(void *arg)
 {
-	for (unsigned long round = 0; round < ROUNDS; round++) {
-		unsigned int nr = round % PAGES;
-
-		if (!nr)
-			pthread_barrier_wait(&race.files);
-		wait_for_others(round);
-		touch_page(race.mem + nr * (4096 / sizeof(*race.mem)), &race.had[nr]);
-		if (nr == PAGES - 1)
-			pthread_barrier_wait(&race.files);
+	for (;;) {
+		pthread_barrier_wait(&race.files);
+		if (race.stop)
+			return NULL;
+		for (unsigned int nr = 0; nr < PAGES; nr++)
+			touch_page(race.mem + nr * (4096 / sizeof(*race.mem)), &race.had[nr]);
+		pthread_barrier_wait(&race.files);
 	}
-	return NULL;
 }
 
 /* One page allocation in a hundred fails for the threads, where that can be had. */
@@ -132,8 +120,9 @@ TEST_F_TIMEOUT(races, same_page, 900)
 {
 	struct sigaction handler = { .sa_handler = no_page_handler };
 	const size_t size = PAGES * 4096UL;
+	unsigned long lost = 0, rounds;
 	pthread_t threads[THREADS];
-	unsigned long lost = 0;
+	time_t end;
 	bool fails;
 
 	ASSERT_EQ(sigaction(SIGBUS, &handler, NULL), 0);
@@ -143,7 +132,8 @@ TEST_F_TIMEOUT(races, same_page, 900)
 		ASSERT_EQ(pthread_create(&threads[i], NULL, touch_same, NULL), 0);
 	if (fails)
 		write_file("/proc/self/make-it-fail", "0");
-	for (unsigned long round = 0; round < ROUNDS; round += PAGES) {
+	end = time(NULL) + SECONDS;
+	for (rounds = 0; rounds < ROUNDS && time(NULL) < end; rounds += PAGES) {
 		race.mem = secret_map(size);
 		ASSERT_NE(race.mem, MAP_FAILED);
 		memset(race.had, 0, sizeof(race.had));
@@ -159,11 +149,14 @@ TEST_F_TIMEOUT(races, same_page, 900)
 		}
 		munmap(race.mem, size);
 	}
+	race.stop = true;
+	pthread_barrier_wait(&race.files);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	if (fails)
 		fail_some(false);
-	TH_LOG("%d rounds of %d threads, %lu faults failed", ROUNDS, THREADS, race.not_had);
+	TH_LOG("%lu rounds of %d threads, %lu faults failed", rounds, THREADS, race.not_had);
+	EXPECT_GE(rounds, PAGES);
 	EXPECT_EQ(lost, 0);
 	EXPECT_EQ(race.dirty, 0);
 	if (fails) {
