@@ -159,11 +159,7 @@ TEST_F_TIMEOUT(races, same_page, 900)
 	EXPECT_GE(rounds, PAGES);
 	EXPECT_EQ(lost, 0);
 	EXPECT_EQ(race.dirty, 0);
-	if (fails) {
-		EXPECT_GT(race.not_had, 0);
-	} else {
-		EXPECT_EQ(race.not_had, 0);
-	}
+	EXPECT_EQ(race.not_had > 0, fails);
 }
 
 static struct {
