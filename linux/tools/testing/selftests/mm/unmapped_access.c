@@ -496,7 +496,7 @@ TEST(in_flight)
 	mem = secret_map_file(size, &fd);
 	if (mem == MAP_FAILED)
 		SKIP(return, "no memfd_secret(2)");
-	ASSERT_EQ(touch_some(mem, size, PATTERN), size);
+	fill(mem, size, PATTERN);
 	munmap(mem, size);
 	ASSERT_EQ(send_fd(socks[0], fd), 0);
 	close(fd);

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory off the direct map for a long time while one in a hundred things fails.
+ *
+ *   soak [SECONDS [SEED]]	4 processes fault and free secret memory in random
+ *				sizes, others anonymous memory, from time to time all
+ *				that there is, and one makes requests with each GFP
+ *				flag (vm/flags/). Meanwhile page allocations of theirs,
+ *				and the unmapping of blocks, fail one time in 100
+ *				(SECONDS: 600).
+ *   soak guests [N [SEED]]	N virtual machines (200), 4 at a time, all memory of
+ *				which is off the direct map. They run, have holes
+ *				punched, and are killed at any moment. The same fails.
+ *
+ * SEED: what all of it is drawn from. A page that could not be had is no failure.
+ * One that is not zero when it is first touched is, and one that lost what was
+ * written to it. In the end nothing fails any more, all is given back, and not a
+ * page may be missing: by the counters, by the free lists, by the bits of the
+ * pageblocks, by the direct map.
+ *
+ * Exit 0: it was so. 4: this kernel cannot, or nothing can be made to fail.
+ */
+#include <sys/random.h>
+#include <sys/wait.h>
+
+#include "soak.h"
+
+int failures;
+
+void claim(bool held, const char *fmt, ...)
+{
+	va_list args;
+
+	printf("%s: ", held ? "held" : "MISSED");
+	va_start(args, fmt);
+	vprintf(fmt, args);
+	va_end(args);
+	printf("\n");
+	fflush(stdout);
+	failures += !held;
+}
+
+/* xorshift64 */
+static uint64_t rng;
+
+uint64_t draw(uint64_t limit)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	return (rng >> 16) % limit;
+}
+
+void draw_from(uint64_t seed, int nr)
+{
+	rng = (seed * (PROCS + 1) + nr + 1) * 0x9e3779b97f4a7c15ULL;
+	/* Never 0 */
+	if (!rng)
+		rng = 1;
+	for (int i = 0; i < 8; i++)
+		draw(1);
+}
+
+void in_child(void (*what)(void))
+{
+	pid_t pid = spawn();
+	int status;
+
+	if (!pid) {
+		what();
+		fflush(stdout);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		claim(false, "a process of ours ended with status 0x%x", status);
+}
+
+void module_load(const char *name)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/lib/modules/%s.ko", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return;
+	/* Nor one that is not for this processor */
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST &&
+		       errno != EOPNOTSUPP))
+		die(path);
+	close(fd);
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: soak [SECONDS [SEED]]\n"
+			"       soak guests [N [SEED]]\n");
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	bool guests = argc > 1 && !strcmp(argv[1], "guests");
+	uint64_t seed;
+	int much;
+
+	argc -= guests;
+	argv += guests;
+	much = argc > 1 ? atoi(argv[1]) : guests ? 200 : 600;
+	if (argc > 2)
+		seed = strtoull(argv[2], NULL, 0);
+	else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		die("getrandom");
+	else
+		seed >>= 32;
+	if (argc > 3 || much <= 0)
+		return usage();
+	return guests ? soak_guests(much, seed) : soak_secret(much, seed);
+}
