@@ -182,7 +182,7 @@ static void *map_again(void *arg)
 		}
 		/* Mapped before it has a size */
 		if (!ftruncate(fd, 4096) && splicing.changes % 2)
-			*(volatile char *)splicing.mem = 1;
+			touch(splicing.mem, 4096, PATTERN);
 		close(fd);
 		splicing.changes++;
 	}
