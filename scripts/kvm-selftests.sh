@@ -32,7 +32,18 @@ out=$BUILD/kvm-selftests
 mkdir -p "$out"
 unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
 
-# build NAME TREE KERNEL-DIR: all programs of that tree, static, as an archive that is
+tests=$*
+chosen()
+{
+	[ "$tests" ] || return 0
+	for glob in $tests; do
+		# shellcheck disable=SC2254
+		case $1 in $glob) return 0 ;; esac
+	done
+	return 1
+}
+
+# build NAME TREE KERNEL-DIR: the programs of that tree, static, as an archive that is
 # put behind the kernel's initramfs
 build()
 {
@@ -44,18 +55,17 @@ build()
 		KHDR_INCLUDES="-isystem $3/usr/include" USERLDFLAGS=-static all; } >"$out/$1-build.log" 2>&1 ||
 		die "not all selftests build; log: $out/$1-build.log"
 	rm -rf "$root"
-	(cd "$bin" && find . -type f -perm -u+x ! -name '*.o' ! -name '*.so') | while read -r t; do
-		# shellcheck disable=SC2254
-		[ $# -le 3 ] || { found=; for g in $tests; do case ${t#./} in $g) found=1 ;; esac; done; [ "$found" ] || continue; }
+	mkdir -p "$root"
+	(cd "$bin" && find . -type f -perm -u+x ! -name '*.o' ! -name '*.so' -printf '%P\n') | while read -r t; do
+		chosen "$t" || continue
 		mkdir -p "$root/kselftest/kvm-all/$(dirname "$t")"
 		strip -o "$root/kselftest/kvm-all/$t" "$bin/$t"
 	done
 	(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$out/$1.cpio.gz"
 }
 
-tests=$*
-step "selftests of stock" "$out/stock-build.log" build stock "$BUILD/source/linux" "$BUILD/kernel-kvm-stock" ${tests:+some}
-step "selftests of the series" "$out/off-build.log" build off "$BUILD/linux" "$BUILD/kernel-kvm" ${tests:+some}
+step "selftests of stock" "$out/stock-build.log" build stock "$BUILD/source/linux" "$BUILD/kernel-kvm-stock"
+step "selftests of the series" "$out/off-build.log" build off "$BUILD/linux" "$BUILD/kernel-kvm"
 
 # boot NAME KERNEL PROGRAMS PARAMS
 boot()

@@ -7,8 +7,8 @@
 #
 # Loads KVM and runs the tests of these names, each for itself, or all that
 # scripts/kvm-selftests.sh packed, none for longer than five minutes. Exit status 0 if all
-# passed, 4 if one was skipped and none failed. A kernel that has memory off the direct map must have had some of it for
-# guest_memfd_test, which passes without as well.
+# passed, 4 if one was skipped and none failed. A kernel that has memory off the direct
+# map must have had some of it for guest_memfd_test, which passes without as well.
 . /bin/load-kvm.sh
 dir=/kselftest/kvm
 [ $# -gt 0 ] || dir=/kselftest/kvm-all

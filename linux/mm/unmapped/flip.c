@@ -366,6 +366,12 @@ static struct page *unmapped_from_compaction(struct unmapped_request *r,
 	return page;
 }
 
+VISIBLE_IF_KUNIT void unmapped_accept(struct unmapped_pool *pool)
+{
+	KUNIT_STATIC_STUB_REDIRECT(unmapped_accept, pool);
+	accept_free_blocks(pool->zone);
+}
+
 static struct page *unmapped_from_zone(struct unmapped_request *r,
 				       struct unmapped_pool *pool,
 				       enum zone_watermarks wmark)
@@ -374,8 +380,10 @@ static struct page *unmapped_from_zone(struct unmapped_request *r,
 	struct page *page;
 
 	page = unmapped_from_lists(r, pool, mark);
-	if (!page)
-		page = unmapped_from_free_block(r, pool, mark);
+	if (page)
+		return page;
+	unmapped_accept(pool);
+	page = unmapped_from_free_block(r, pool, mark);
 	if (!page)
 		page = unmapped_from_compaction(r, pool, mark);
 	return page;

@@ -248,6 +248,7 @@ bool unmapped_pool_erase_block(struct unmapped_pool *pool, struct page *block);
 bool unmapped_blocks_isolated(struct page *page, unsigned int order);
 int unmapped_pcp_count(struct unmapped_pool *pool, int cpu);
 struct unmapped_request;
+void unmapped_accept(struct unmapped_pool *pool);
 unsigned long unmapped_reclaim(struct unmapped_request *r, unsigned long max,
 			       struct zone *poor);
 bool unmapped_is_tight(struct unmapped_request *r);

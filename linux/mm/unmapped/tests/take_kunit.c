@@ -196,6 +196,39 @@ static void rescanned_long_ago(void)
 	}
 }
 
+static unsigned int nr_accepted, nr_taken_before;
+
+static void accept_nothing(struct unmapped_pool *pool)
+{
+	nr_accepted++;
+}
+
+static struct page *take_accepted(struct unmapped_pool *pool, unsigned int order,
+				  enum zone_type highest_zoneidx, unsigned long mark)
+{
+	nr_taken_before += !nr_accepted;
+	return NULL;
+}
+
+/* Memory that a confidential guest has not accepted yet is on no free list. */
+static void take_after_accepting(struct kunit *test)
+{
+	LIST_HEAD(taken);
+
+	ut_empty_pool(test, &taken);
+	kunit_activate_static_stub(test, unmapped_accept, accept_nothing);
+	kunit_activate_static_stub(test, unmapped_take, take_accepted);
+	kunit_activate_static_stub(test, compact_zone_for_block, compact_in_vain);
+	kunit_activate_static_stub(test, unmapped_reclaim, reclaim_nothing);
+	nr_accepted = 0;
+	nr_taken_before = 0;
+	KUNIT_EXPECT_NULL(test, ut_alloc(GFP_TEST, 0));
+	KUNIT_EXPECT_GT(test, nr_accepted, 0);
+	KUNIT_EXPECT_EQ(test, nr_taken_before, 0);
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
 /* L7: who fails in a loop does not have all pageblocks looked at each time. */
 static void take_rescans_rarely(struct kunit *test)
 {
@@ -519,6 +552,7 @@ static void take_without_grouping(struct kunit *test)
 static struct kunit_case take_test_cases[] = {
 	KUNIT_CASE(take_tries_next),
 	KUNIT_CASE(take_captured),
+	KUNIT_CASE(take_after_accepting),
 	KUNIT_CASE(take_rescans_rarely),
 	KUNIT_CASE(take_tries_harder),
 #ifdef CONFIG_X86_64

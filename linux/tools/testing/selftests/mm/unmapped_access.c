@@ -444,40 +444,48 @@ TEST(at_the_limit)
 	munmap(mem, 2 * limit);
 }
 
+/* A message of one byte, with a descriptor */
+struct fd_message {
+	struct msghdr msg;
+	struct iovec iov;
+	char byte;
+	char control[CMSG_SPACE(sizeof(int))];
+};
+
+static struct msghdr *fd_message(struct fd_message *m)
+{
+	*m = (struct fd_message) {
+		.iov = { &m->byte, 1 },
+		.msg = {
+			.msg_iov = &m->iov,
+			.msg_iovlen = 1,
+			.msg_control = m->control,
+			.msg_controllen = sizeof(m->control),
+		},
+	};
+	return &m->msg;
+}
+
 static int send_fd(int sock, int fd)
 {
-	char control[CMSG_SPACE(sizeof(fd))] = {}, byte = 0;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	struct fd_message m;
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(fd_message(&m));
 
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
 	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -1;
+	return sendmsg(sock, &m.msg, 0) == 1 ? 0 : -1;
 }
 
 static int receive_fd(int sock)
 {
-	char control[CMSG_SPACE(sizeof(int))], byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
+	struct fd_message m;
 	int fd;
 
-	if (recvmsg(sock, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
+	if (recvmsg(sock, fd_message(&m), 0) != 1 || !CMSG_FIRSTHDR(&m.msg))
 		return -1;
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m.msg)), sizeof(fd));
 	return fd;
 }
 

@@ -86,48 +86,48 @@ static void touch_page(uint64_t *page, unsigned int *had)
 	__atomic_fetch_add(had, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Who is first at a page waits for it to be allocated, and the others are there. */
+/*
+ * Who is first at a page waits for it to be allocated, and the others are there. From
+ * the end, so that each page is allocated by itself.
+ */
 static void *touch_same(void *arg)
 {
 	for (;;) {
 		pthread_barrier_wait(&race.files);
 		if (race.stop)
 			return NULL;
-		for (unsigned int nr = 0; nr < PAGES; nr++)
+		for (unsigned int nr = PAGES; nr--;)
 			touch_page(race.mem + nr * (4096 / sizeof(*race.mem)), &race.had[nr]);
 		pthread_barrier_wait(&race.files);
 	}
 }
 
-/* One page allocation in a hundred fails for the threads, where that can be had. */
-static bool fail_some(bool on)
+/* Whether page allocations of who is made from now on can be made to fail. */
+static bool may_fail(void)
 {
-	if (!on)
-		return !write_file(DEBUGFS "probability", "0");
 	return !access(DEBUGFS "probability", W_OK) &&
+	       !write_file(DEBUGFS "probability", "0") &&
 	       !write_file(DEBUGFS "verbose", "0") && !write_file(DEBUGFS "interval", "1") &&
 	       !write_file(DEBUGFS "space", "0") && !write_file(DEBUGFS "times", "-1") &&
 	       !write_file(DEBUGFS "task-filter", "Y") &&
 	       !write_file(DEBUGFS "ignore-gfp-wait", "N") &&
 	       !write_file(DEBUGFS "ignore-gfp-highmem", "N") &&
 	       !write_file(DEBUGFS "min-order", "0") &&
-	       /* Who is made by this process inherits it */
-	       !write_file("/proc/self/make-it-fail", "1") &&
-	       !write_file(DEBUGFS "probability", "1");
+	       !write_file("/proc/self/make-it-fail", "1");
 }
 
 TEST_F_TIMEOUT(races, same_page, 900)
 {
 	struct sigaction handler = { .sa_handler = no_page_handler };
 	const size_t size = PAGES * 4096UL;
-	unsigned long lost = 0, rounds;
+	unsigned long lost = 0, not_had = 0, rounds;
+	bool fails, failing = false;
 	pthread_t threads[THREADS];
 	time_t end;
-	bool fails;
 
 	ASSERT_EQ(sigaction(SIGBUS, &handler, NULL), 0);
 	ASSERT_EQ(pthread_barrier_init(&race.files, NULL, THREADS + 1), 0);
-	fails = fail_some(true);
+	fails = may_fail();
 	for (int i = 0; i < THREADS; i++)
 		ASSERT_EQ(pthread_create(&threads[i], NULL, touch_same, NULL), 0);
 	if (fails)
@@ -137,8 +137,14 @@ TEST_F_TIMEOUT(races, same_page, 900)
 		race.mem = secret_map(size);
 		ASSERT_NE(race.mem, MAP_FAILED);
 		memset(race.had, 0, sizeof(race.had));
+		/* One in a hundred, for every other file */
+		failing = fails && !failing;
+		if (fails)
+			write_file(DEBUGFS "probability", "%d", failing);
+		not_had -= failing ? 0 : race.not_had;
 		pthread_barrier_wait(&race.files);
 		pthread_barrier_wait(&race.files);
+		not_had += failing ? 0 : race.not_had;
 		for (unsigned int nr = 0; nr < PAGES; nr++) {
 			uint64_t *page = race.mem + nr * (4096 / sizeof(*page));
 
@@ -154,11 +160,13 @@ TEST_F_TIMEOUT(races, same_page, 900)
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	if (fails)
-		fail_some(false);
+		write_file(DEBUGFS "probability", "0");
 	TH_LOG("%lu rounds of %d threads, %lu faults failed", rounds, THREADS, race.not_had);
 	EXPECT_GE(rounds, PAGES);
 	EXPECT_EQ(lost, 0);
 	EXPECT_EQ(race.dirty, 0);
+	/* Who lost the race has the other one's page */
+	EXPECT_EQ(not_had, 0);
 	EXPECT_EQ(race.not_had > 0, fails);
 }
 
