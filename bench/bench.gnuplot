@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Plots what bench/report.py left in out: out/results-*.svg.
+# Plots what bench/report left in out: out/results-*.svg.
 there(name) = int(system("test -s '".out."/".name."' && echo 1 || echo 0"))
 file(name) = out."/".name
 

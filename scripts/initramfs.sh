@@ -87,7 +87,7 @@ for c in "$TOP"/vm/*/main.c; do
 	gcc -O2 -Wall -Wextra -static -D_GNU_SOURCE -I "$TOP/vm" -I "$TOP/linux/tools/testing/selftests/mm" \
 		-isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$dir"/*.c || die "vm/$b does not build"
 done
-cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/kvm.sh" "$TOP/vm/guest.sh" \
+cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/kvm.sh" "$TOP/vm/guest.sh" "$TOP/vm/guest-boot.sh" \
 	"$TOP/vm/load-kvm.sh" "$root/bin/"
 # What vm/guest runs: the same kernel.
 if [ "$kvm" ] && [ -s "$out/arch/x86/boot/bzImage" ]; then

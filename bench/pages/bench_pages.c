@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What it costs to allocate and free pages, and to map one page for the kernel,
- * on one CPU or several at once. For bench/bench; vm/bench.c asks:
+ * on one CPU or several at once. For bench/bench; vm/bench/kernel.c asks:
  *
  *   echo WHAT CPUS ORDER NR ROUNDS GFP >/sys/kernel/debug/bench_pages/run
  *   cat /sys/kernel/debug/bench_pages/run

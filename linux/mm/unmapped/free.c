@@ -56,13 +56,35 @@ static void unmapped_account_dirty(struct page *page, unsigned int order,
 	mod_zone_page_state(page_zone(page), NR_UNMAPPED_DIRTY, add ? nr : -nr);
 }
 
+static bool unmapped_holds_poison(const struct page *page, unsigned int order)
+{
+	for (unsigned int i = 0; i < 1U << order; i++) {
+		if (PageHWPoison(page + i))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Nobody has a hardware-poisoned page again, as in __free_pages_prepare(), which looks
+ * at pages of order 0. What is beside it was erased.
+ */
+static void unmapped_free_rest(struct page *page, unsigned int order)
+{
+	for (unsigned int i = 0; i < 1U << order; i++) {
+		if (PageHWPoison(page + i))
+			continue;
+		count_vm_event(UNMAPPED_ZEROED_PAGES);
+		free_erased_page(page + i, 0);
+	}
+}
+
 static void unmapped_erase_list(struct llist_node *list)
 {
 	struct page *page, *next;
 
 	llist_for_each_entry_safe(page, next, list, pcp_llist) {
 		unsigned int order = page->private;
-		bool poisoned = !order && PageHWPoison(page);
 
 		if (!unmapped_erase_pages(page, 1U << order)) {
 			/* A temporary mm is in use here, too: leave it for later */
@@ -73,11 +95,13 @@ static void unmapped_erase_list(struct llist_node *list)
 
 		page->private = 0;
 		unmapped_account_dirty(page, order, false);
-		/* Poisoned while it waited here: as in __free_pages_prepare() */
-		if (poisoned)
-			continue;
-		count_vm_events(UNMAPPED_ZEROED_PAGES, 1 << order);
 		trace_unmapped_dirty_erase(page_to_pfn(page), order);
+		/* It may have been poisoned while it waited here */
+		if (unlikely(unmapped_holds_poison(page, order))) {
+			unmapped_free_rest(page, order);
+			continue;
+		}
+		count_vm_events(UNMAPPED_ZEROED_PAGES, 1 << order);
 		free_erased_page(page, order);
 		cond_resched();
 	}
@@ -135,8 +159,8 @@ static bool unmapped_zero_here(unsigned int order)
  *
  * Context: any, NMI too.
  * Return: true where the page is zero and the caller goes on freeing it; false
- *	where it went to the dirty queue, and the caller must not touch it any
- *	more.
+ *	where it went to the dirty queue, or was freed in part, and the caller must
+ *	not touch it any more.
  */
 bool unmapped_free_page(struct page *page, unsigned int order, bool tainted)
 {
@@ -146,6 +170,10 @@ bool unmapped_free_page(struct page *page, unsigned int order, bool tainted)
 	if (likely(!tainted)) {
 		if (likely(unmapped_zero_here(order) &&
 			   unmapped_erase_pages(page, nr))) {
+			if (unlikely(unmapped_holds_poison(page, order))) {
+				unmapped_free_rest(page, order);
+				return false;
+			}
 			count_vm_events(UNMAPPED_ZEROED_PAGES, nr);
 			return true;
 		}
