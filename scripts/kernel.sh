@@ -6,7 +6,7 @@ set -eu
 usage "${1:-}" "usage: kernel.sh CONFIG TREE OUTDIR [MAKE-TARGET...]
 
 Builds TREE with configs/base.config and CONFIG's fragment into OUTDIR
-(stock has release's; a fragment with a line '# On: NAME' is put on top of NAME's). deb, the kernel of 'make deb', is x86_64_defconfig and its
+(stock has release's). deb, the kernel of 'make deb', is x86_64_defconfig and its
 fragment. Without a target: bzImage and modules. The log is OUTDIR.log.
 JOBS=N sets the number of jobs. PARTIAL=1: the tree is a part of a series, in which
 what a symbol needs may come later: it is passed over if it is not as written."
@@ -25,8 +25,6 @@ esac
 	die "no such kernel: $config (configs/ has: $(cd "$TOP/configs" && ls ./*.config |
 		sed 's,^./,,; s,\.config$,,' | grep -v '^base$' | tr '\n' ' ')stock)"
 [ -f "$tree/Kbuild" ] || die "$tree is not a Linux tree"
-on=$(sed -n 's/^# On: //p' "$TOP/configs/$fragment.config")
-[ -z "$on" ] || base="$base $TOP/configs/$on.config"
 need_tool make gcc flex bison bc
 mkdir -p "$out"
 tree=$(cd "$tree" && pwd -P) out=$(cd "$out" && pwd -P)
