@@ -3,6 +3,7 @@
 # Check the code that the series makes.
 set -eu
 . "$(dirname "$0")/lib.sh"
+. "$TOP/scripts/series.sh"
 . "$TOP/scripts/check-lib.sh"
 usage "${1:-}" "usage: check-code.sh
 

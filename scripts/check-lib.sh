@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=sh
-# Sourced after lib.sh by what make check runs: begin, results, end.
+# Sourced after lib.sh and series.sh by what make check runs: begin, results, end.
 
 tree=$BUILD/linux
 g() { git -C "$tree" "$@"; }
@@ -12,7 +12,8 @@ check_begin()
 	out=$BUILD/check/$1
 	rm -rf "$out"
 	mkdir -p "$out"
-	[ "$(g rev-parse HEAD)" = "$(cut -d ' ' -f 2 "$tree/.git/series-record")" ] ||
+	# Written by who has applied the series: tree.sh, save.sh
+	[ "$(series_sum "$TOP/patches" "$TOP/linux") $(g rev-parse HEAD)" = "$(cat "$tree/.git/series-record")" ] ||
 		die "build/linux is not what patches/ and linux/ make: 'make save' or 'make tree' first"
 }
 

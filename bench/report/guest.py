@@ -52,7 +52,8 @@ def guest(r, mib=512):
            "instructions of all CPUs a page, in a first life and in a second one; shootdowns of the direct map, and entries",
            "of 2 MiB that were split. What is off the direct map is erased when it is freed, other memory when it is touched.",
            "*Restored*, as from a snapshot: memory in the direct map cannot be written by `pwrite()`, and is copied through the",
-           "monitor's mapping, some hundred instructions a page; `pwrite()` copies by `rep movsb`, which is counted as 4096.", ""]
+           "monitor's mapping, some hundred instructions a page; `pwrite()` copies by `rep movsb`, which is counted as 4096. What",
+           "it wrote is erased by a worker later, which is not in what it takes to free it.", ""]
     rows = []
     for way, text in WAYS + RESTORE:
         for life, name in (("cold", "first"), ("warm", "second")):
