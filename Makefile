@@ -33,6 +33,7 @@ help:
 	@echo 'make mail OUT=DIR          the series as anybody can git am it, with its cover letter'
 	@echo '                           (build/mail unless said; OPTIONS="--version 2": scripts/mail.sh --help)'
 	@echo 'make check                 the series: applies, git am, checkpatch, sizes, sparse, coccicheck, overlay'
+	@echo '                           (OPTIONS=--all: coccicheck of the files of Linux that are changed, too)'
 	@echo 'make cross                 what the series touches, compiled for machines that are not booted:'
 	@echo '                           clang, i386, arm64, riscv64, allnoconfig (OPTIONS="clang": one of them)'
 	@echo 'make bisect                every commit of the series builds and boots (long)'
@@ -99,7 +100,7 @@ unit: tree
 	@$(MAKE) -C $(or $(TREE),$(B)/linux)/tools/testing/unmapped OUTPUT=$(B)/unit run
 
 check: tree
-	@scripts/check.sh
+	@scripts/check.sh $(OPTIONS)
 
 cross: tree
 	@scripts/deps.sh cross

@@ -5,12 +5,19 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 . "$TOP/scripts/series.sh"
 . "$TOP/scripts/check-lib.sh"
-usage "${1:-}" "usage: check-code.sh
+usage "${1:-}" "usage: check-code.sh [--all]
 
 New and changed C is clean under sparse and under coccicheck's free, locks and null
 groups; kernel-doc and the documents are rendered without a warning; the tests in user
 space pass.
+
+  --all   coccicheck not only of files that are ours whole, but of those of Linux that
+          the series changes, too: minutes more
 Needs 'make tree'. What each tool said is in build/check/code/."
+case ${1:-} in
+''|--all) all=${1:-} ;;
+*)	die "unknown option $1 (--help)" ;;
+esac
 check_begin code
 need_tool git python3 sparse spatch sphinx-build
 
@@ -81,15 +88,17 @@ cocci()
 	(cd "$1" && spatch -D report --very-quiet --cocci-file "$2" $opt --timeout 120 \
 		--jobs "$(nproc)" $(cat "$3") 2>/dev/null) | grep -E '^[^ ]+:[0-9]+' | nolines || :
 }
-if [ -s "$out/changed.all" ]; then
-	grep -vxF -f "$out/new" "$out/changed.all" >"$out/theirs" || :
+if [ "$all" ]; then cp "$out/changed.all" "$out/scanned"
+else grep -xF -f "$out/new" "$out/changed.all" >"$out/scanned" || :; fi
+if [ -s "$out/scanned" ]; then
+	grep -vxF -f "$out/new" "$out/scanned" >"$out/theirs" || :
 	scan()
 	{
 		for s in "$tree"/scripts/coccinelle/free/*.cocci "$tree"/scripts/coccinelle/locks/*.cocci \
 			 "$tree"/scripts/coccinelle/null/*.cocci; do
 			echo "${s##*/}"
 			grep -q '^virtual report' "$s" || grep -q 'virtual.*report' "$s" || continue
-			cocci "$tree" "$s" "$out/changed.all" >"$out/cocci.a"
+			cocci "$tree" "$s" "$out/scanned" >"$out/cocci.a"
 			: >"$out/cocci.b"
 			if [ -s "$out/cocci.a" ] && [ -s "$out/theirs" ]; then
 				cocci "$BUILD/source/linux" "$s" "$out/theirs" >"$out/cocci.b"
@@ -97,7 +106,7 @@ if [ -s "$out/changed.all" ]; then
 			comm -23 "$out/cocci.a" "$out/cocci.b" >>"$report"
 		done
 	}
-	step "coccicheck: $(wc -l <"$out/changed.all") files" "$out/cocci.log" scan || echo "coccicheck did not end" >>"$report"
+	step "coccicheck: $(wc -l <"$out/scanned") files" "$out/cocci.log" scan || echo "coccicheck did not end" >>"$report"
 fi
 result "coccicheck: free, locks, null" "$report"
 
