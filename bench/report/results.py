@@ -108,17 +108,22 @@ class Results:
         self.directory = directory
         with open(os.path.join(directory, "facts")) as f:
             self.facts = pairs(line.rstrip("\n") for line in f if "=" in line)
-        machines = os.path.join(directory, "machines")
-        self.boots = [Boot(os.path.join(machines, d)) for d in sorted(os.listdir(machines))
-                      if os.path.exists(os.path.join(machines, d, "machine"))]
+        self.boots = [Boot(d) for d in self.machines(directory)]
         if not self.boots:
-            die(f"no results in {machines}")
+            die(f"no results in {directory}/machines")
         self.claims = []
+
+    @staticmethod
+    def machines(directory):
+        """Those that came to their end."""
+        machines = os.path.join(directory, "machines")
+        each = [os.path.join(machines, d) for d in sorted(os.listdir(machines))]
+        return [d for d in each if os.path.exists(os.path.join(d, "machine"))]
 
     def before(self):
         """The run before this one, if it was with the same kernels."""
         directory = self.directory.rstrip("/") + ".before"
-        if not os.path.exists(os.path.join(directory, "facts")) or not os.listdir(os.path.join(directory, "machines")):
+        if not os.path.exists(os.path.join(directory, "facts")) or not self.machines(directory):
             return None
         old = Results(directory)
         mine = {k: v for k, v in self.facts.items() if k.startswith("kernel_")}
