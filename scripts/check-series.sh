@@ -7,7 +7,7 @@ set -eu
 . "$TOP/scripts/check-lib.sh"
 usage "${1:-}" "usage: check-series.sh
 
-Every patch applies to the pristine source; what make mail writes gives the same
+The series applies, as make tree did it; what make mail writes gives the same
 tree by git am, passes checkpatch --strict, and no patch adds more lines than can be
 reviewed in one sitting; linux/ holds nothing that make tree does not use; our own
 scripts are sound.
