@@ -12,7 +12,7 @@ where it can have any. The logs are kselftest.log, bench.log and
 dmapstat.log in OUTDIR."
 [ $# -eq 2 ] || die "usage: initramfs.sh TREE OUTDIR (--help)"
 tree=$(cd "$1" && pwd -P) out=$(cd "$2" && pwd -P)
-need_tool make gcc cpio gzip busybox bash-static
+need_tool make gcc ar cpio gzip busybox bash-static
 log=$out/kselftest.log
 bin=$out/kselftest
 root=$out/initramfs
@@ -80,14 +80,25 @@ for c in "$TOP"/vm/*.c; do
 	gcc -O2 -Wall -Wextra -static -isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$c" -ljansson ||
 		die "vm/$b.c does not build"
 done
-# One of several files has a directory, with a main.c.
+# One of several files has a directory, with a main.c; it is linked with what it uses of vm/lib.
+several()
+{
+	gcc -O2 -Wall -Wextra -static -D_GNU_SOURCE -I "$TOP/vm" -I "$TOP/linux/tools/testing/selftests/mm" \
+		-isystem "$out/usr/include" -pthread "$@"
+}
+lib=$out/kselftest/vm
+rm -rf "$lib"
+mkdir "$lib"
+for c in "$TOP"/vm/lib/*.c; do
+	several -c -o "$lib/$(basename "$c" .c).o" "$c" || die "$c does not build"
+done
+ar rcs "$lib/lib.a" "$lib"/*.o || die "vm/lib does not build"
 for c in "$TOP"/vm/*/main.c; do
 	dir=$(dirname "$c")
 	b=$(basename "$dir")
-	gcc -O2 -Wall -Wextra -static -D_GNU_SOURCE -I "$TOP/vm" -I "$TOP/linux/tools/testing/selftests/mm" \
-		-isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$dir"/*.c || die "vm/$b does not build"
+	several -o "$root/bin/$b" "$dir"/*.c "$lib/lib.a" || die "vm/$b does not build"
 done
-cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/kvm.sh" "$TOP/vm/guest.sh" "$TOP/vm/guest-boot.sh" \
+cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/oops.sh" "$TOP/vm/kvm.sh" "$TOP/vm/guest.sh" "$TOP/vm/guest-boot.sh" \
 	"$TOP/vm/load-kvm.sh" "$root/bin/"
 # What vm/guest runs: the same kernel.
 if [ "$kvm" ] && [ -s "$out/arch/x86/boot/bzImage" ]; then
