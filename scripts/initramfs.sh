@@ -98,12 +98,22 @@ for c in "$TOP"/vm/*/main.c; do
 	b=$(basename "$dir")
 	several -o "$root/bin/$b" "$dir"/*.c "$lib/lib.a" || die "vm/$b does not build"
 done
-cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/oops.sh" "$TOP/vm/kvm.sh" "$TOP/vm/guest.sh" "$TOP/vm/guest-boot.sh" \
-	"$TOP/vm/load-kvm.sh" "$root/bin/"
+cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/oops.sh" "$TOP/vm/hmm.sh" "$TOP/vm/kvm.sh" "$TOP/vm/guest.sh" "$TOP/vm/guest-boot.sh" \
+	"$TOP/vm/load-kvm.sh" "$TOP/vm/crash.sh" "$root/bin/"
 # What vm/guest runs: the same kernel.
 if [ "$kvm" ] && [ -s "$out/arch/x86/boot/bzImage" ]; then
 	mkdir "$root/lib/guest"
 	cp "$out/arch/x86/boot/bzImage" "$root/lib/guest/"
+fi
+# What vm/crash.sh reads a dump with, where the kernel leaves one: the same kernel, and
+# Debian's makedumpfile with its libraries.
+if grep -qx CONFIG_PROC_VMCORE=y "$out/.config" && [ -s "$out/arch/x86/boot/bzImage" ]; then
+	need_tool makedumpfile ldd
+	mkdir "$root/lib/crash" "$root/lib/dump"
+	cp "$out/arch/x86/boot/bzImage" "$root/lib/crash/"
+	dump=$(command -v makedumpfile)
+	# shellcheck disable=SC2046
+	cp -L "$dump" $(ldd "$dump" | grep -o '/[^ ]*') "$root/lib/dump/" || die "makedumpfile cannot be packed"
 fi
 make -s -C "$TOP/tools/dmapstat" O="$out/dmapstat" LDFLAGS=-static >"$out/dmapstat.log" 2>&1 ||
 	{ first_error "$out/dmapstat.log"; die "dmapstat does not build; log: $out/dmapstat.log"; }

@@ -195,6 +195,13 @@ void print_since(const struct counts *then, const char *what)
 	figure("%s%s", what, len ? line : ": nothing counted");
 }
 
+/* A request that fails has compacted once at most, and so has one that had a block */
+void judge_compactions(const struct counts *then, int failures, const char *who)
+{
+	judge(since(then, COMPACT_STALL) <= failures + since(then, FLIP_UNMAP) + BYSTANDERS,
+	      "%s: one compaction a failing request at most", who);
+}
+
 int read_zones(struct zone zones[MAX_ZONES])
 {
 	static const struct { const char *name; size_t at; } fields[] = {

@@ -65,6 +65,11 @@ struct counts counts(void);
 long since(const struct counts *then, enum counter c);
 void print_since(const struct counts *then, const char *what);
 
+/* Compaction is counted for the whole machine: somebody may ask for a larger page */
+#define BYSTANDERS	2
+
+void judge_compactions(const struct counts *then, int failures, const char *who);
+
 /* A zone, in pages, as /proc/zoneinfo has it. */
 struct zone {
 	int node;

@@ -208,6 +208,6 @@ int mode_defrag(int argc, char **argv)
 	prepared(failures == DEFRAG_FAILURES, "further requests fail");
 	judge(since(&then, PGSTEAL_DIRECT) <= failures * BLOCK_PAGES,
 	      "a failing request reclaims a block's pages at most");
-	judge(since(&then, COMPACT_STALL) <= failures, "one compaction a failing request at most");
+	judge_compactions(&then, failures, "defrag_mode");
 	return verdict();
 }

@@ -21,6 +21,7 @@
 #include <linux/mm.h>
 
 #include "../internal.h"
+#include "../page_reporting.h"
 #include "internal.h"
 
 /* Blocks that are looked at under one hold of the zone lock. */
@@ -555,16 +556,19 @@ unsigned int unmapped_let_go(struct unmapped_pool *pool, unsigned int nr)
 	if (!atomic) {
 		for (done = 0; done < nr && unmapped_let_go_slowly(pool); done++)
 			cond_resched();
-		return done;
-	}
+	} else {
+		guard(spinlock_irqsave)(&zone->lock);
+		for (done = 0; done < nr; done++) {
+			struct page *page = unmapped_first_whole(pool, pageblock_order);
 
-	guard(spinlock_irqsave)(&zone->lock);
-	for (done = 0; done < nr; done++) {
-		struct page *page = unmapped_first_whole(pool, pageblock_order);
-
-		if (!page)
-			break;
-		unmapped_block_remove(pool, page, pageblock_order, MIGRATE_MOVABLE);
+			if (!page)
+				break;
+			unmapped_block_remove(pool, page, pageblock_order,
+					      MIGRATE_MOVABLE);
+		}
 	}
+	/* Free for long, unlike what was given to somebody who asked for it */
+	if (done)
+		page_reporting_notify_free(pageblock_order);
 	return done;
 }

@@ -7,11 +7,16 @@
 
 #include <mm/unmapped/internal.h>
 
-static unsigned int undone, flushed, pressed;
+static unsigned int undone, flushed, pressed, announced;
 
 void unmapped_pool_note_pressure(struct unmapped_pool *pool)
 {
 	pressed++;
+}
+
+static void page_reporting_notify_free(unsigned int order)
+{
+	announced += order == pageblock_order;
 }
 
 void unmapped_block_mark(struct unmapped_pool *pool, struct page *block, bool unerased)
@@ -98,6 +103,7 @@ static int take_init(struct kunit *test)
 	memset(unit_unerased, 0, sizeof(unit_unerased));
 	undone = 0;
 	flushed = 0;
+	announced = 0;
 	pressed = 0;
 	unit_most_looks = 0;
 	return 0;
@@ -321,8 +327,10 @@ static void letting_go(struct kunit *test)
 			add_unmapped(n * 2, i);
 		KUNIT_EXPECT_EQ(test, unmapped_let_go(&pools[i], 3), 3);
 		KUNIT_EXPECT_EQ(test, unit_zone.nr_unmapped, 7L * pageblock_nr_pages);
+		KUNIT_EXPECT_EQ(test, announced, 1);
 		KUNIT_EXPECT_EQ(test, unmapped_let_go(&pools[i], 20), 7);
 		KUNIT_EXPECT_EQ(test, unmapped_let_go(&pools[i], 20), 0);
+		KUNIT_EXPECT_EQ(test, announced, 2);
 		KUNIT_EXPECT_EQ(test, unit_zone.nr_unmapped, 0);
 		KUNIT_EXPECT_EQ(test, undone, 10);
 		KUNIT_EXPECT_EQ(test, flushed, freetype_properties[i].undo_flush ? 10 : 0);

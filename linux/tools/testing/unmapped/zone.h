@@ -15,6 +15,7 @@
 #define __MM_INTERNAL_H
 #define __MM_PAGE_ALLOC_H
 #define _MM_UNMAPPED_H
+#define _MM_PAGE_REPORTING_H
 
 #define __percpu
 #define __cleanup(fn)		__attribute__((__cleanup__(fn)))

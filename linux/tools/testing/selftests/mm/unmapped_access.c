@@ -17,6 +17,7 @@
 #undef BLOCK_SIZE
 #include "kselftest_harness.h"
 #include "unmapped_util.h"
+#include "../../../../lib/test_hmm_uapi.h"
 #include "../../../../mm/gup_test.h"
 
 #define PAGES		4
@@ -245,6 +246,31 @@ static int pages_there(const char *mem)
 }
 
 /* It is locked as it is: mlock() changes nothing, munlock() does not unlock. */
+/* A device that shares the page tables, as drivers for graphics and RDMA do */
+TEST_F(access, hmm)
+{
+	char copy[SIZE];
+	struct hmm_dmirror_cmd cmd = {
+		.addr = (uintptr_t)self->plain,
+		.ptr = (uintptr_t)copy,
+		.npages = PAGES,
+	};
+	int fd = open("/dev/hmm_dmirror0", O_RDWR);
+
+	if (fd < 0)
+		SKIP(return, "no device of test_hmm.ko");
+	ASSERT_EQ(ioctl(fd, HMM_DMIRROR_READ, &cmd), 0);
+	ASSERT_EQ(cmd.cpages, PAGES);
+	EXPECT_TRUE(all_are(copy, SIZE, PATTERN));
+
+	cmd.addr = (uintptr_t)self->mem;
+	EXPECT_EQ(ioctl(fd, HMM_DMIRROR_READ, &cmd), -1);
+	EXPECT_EQ(errno, EFAULT);
+	EXPECT_EQ(ioctl(fd, HMM_DMIRROR_WRITE, &cmd), -1);
+	EXPECT_EQ(errno, EFAULT);
+	close(fd);
+}
+
 TEST_F(access, mlock)
 {
 	long locked = field("/proc/self/status", "VmLck");
