@@ -8,6 +8,4 @@ module=/lib/modules/test_hmm.ko
 	exit 4
 }
 insmod $module || exit 1
-major=$(awk '$2 == "HMM_DMIRROR" { print $1 }' /proc/devices)
-mknod /dev/hmm_dmirror0 c "$major" 0 || exit 1
 exec mm/unmapped_access -t hmm
