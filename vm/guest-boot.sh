@@ -18,7 +18,8 @@ EOF
 fi
 cpus=$1 mib=$2
 shift 2
+slow=$(sed -n 's/.*vm\.slow=\([0-9]*\).*/\1/p' /proc/cmdline)
 # The emulated processor does not tell KVM that a guest sets up XSAVE
 echo 'echo hello from $(nproc) processors; poweroff -f' |
 	guest --kernel /lib/guest/bzImage --initrd $dir/initrd --mem "$mib" --cpus "$cpus" \
-	--append 'console=ttyS0 no_timer_check panic=-1 noxsave quiet' --timeout 250 "$@"
+	--append 'console=ttyS0 no_timer_check panic=-1 noxsave quiet' --timeout $((150 * ${slow:-1})) "$@"

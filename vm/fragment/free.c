@@ -22,7 +22,7 @@ void free_read(struct free_memory *f)
 		if (!strcmp(zone, "DMA") || !strcmp(type, "HighAtomic") ||
 		    !strcmp(type, "Isolate"))
 			continue;
-		unmapped = strcasestr(type, "unmapped");
+		unmapped = !strcmp(type, "NoDirectMap");
 		line += at;
 		for (int order = 0; order <= 10; order++) {
 			long n;
