@@ -227,7 +227,7 @@ TEST_F(large, parts)
 }
 
 /* A hole begins and ends in folios: what is in it is gone, and erased, and no more. */
-TEST_F(large, holes)
+TEST_F_TIMEOUT(large, holes, 120)
 {
 	unsigned int seed = 1;
 	uint64_t pfns[32];

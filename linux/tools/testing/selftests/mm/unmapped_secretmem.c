@@ -259,7 +259,7 @@ TEST_F_TIMEOUT(unmapped, pool, 300)
  * before it was unmapped. Not because it is zeroed then: it was when it was freed,
  * and is the same.
  */
-TEST_F_TIMEOUT(unmapped, zero_when_reused, 120)
+TEST_F_TIMEOUT(unmapped, zero_when_reused, 300)
 {
 	const size_t size = 16 * MiB, most = 2 * LEAVE_FREE * MiB;
 	const long pages = size / 4096;
