@@ -111,6 +111,8 @@ int soak_guests(int nr, uint64_t seed)
 	double start;
 
 	if (!missing)
+		missing = inject_prepare();
+	if (!missing)
 		missing = vm_missing();
 	if (missing) {
 		printf("SKIP: %s\n", missing);

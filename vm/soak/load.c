@@ -165,16 +165,6 @@ static void flag_proc(void)
 	}
 }
 
-void *shared_memory(size_t size)
-{
-	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	if (mem == MAP_FAILED)
-		die("mmap");
-	return mem;
-}
-
 void procs_start(uint64_t seed, int first, int end)
 {
 	shared = shared_memory(sizeof(*shared));

@@ -20,60 +20,7 @@
  *
  * Exit 0: it was so. 4: this kernel cannot, or nothing can be made to fail.
  */
-#include <sys/random.h>
-#include <sys/wait.h>
-
 #include "soak.h"
-
-int failures;
-
-void claim(bool held, const char *fmt, ...)
-{
-	va_list args;
-
-	printf("%s: ", held ? "held" : "MISSED");
-	va_start(args, fmt);
-	vprintf(fmt, args);
-	va_end(args);
-	printf("\n");
-	fflush(stdout);
-	failures += !held;
-}
-
-/* xorshift64 */
-static uint64_t rng;
-
-uint64_t draw(uint64_t limit)
-{
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (rng >> 16) % limit;
-}
-
-void draw_from(uint64_t seed, int nr)
-{
-	rng = (seed * (PROCS + 1) + nr + 1) * 0x9e3779b97f4a7c15ULL;
-	/* Never 0 */
-	if (!rng)
-		rng = 1;
-	for (int i = 0; i < 8; i++)
-		draw(1);
-}
-
-void in_child(void (*what)(void))
-{
-	pid_t pid = spawn();
-	int status;
-
-	if (!pid) {
-		what();
-		fflush(stdout);
-		_exit(0);
-	}
-	if (waitpid(pid, &status, 0) != pid || status)
-		claim(false, "a process of ours ended with status 0x%x", status);
-}
 
 void module_load(const char *name)
 {
@@ -107,12 +54,7 @@ int main(int argc, char **argv)
 	argc -= guests;
 	argv += guests;
 	much = argc > 1 ? atoi(argv[1]) : guests ? 200 : 600;
-	if (argc > 2)
-		seed = strtoull(argv[2], NULL, 0);
-	else if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		die("getrandom");
-	else
-		seed >>= 32;
+	seed = argc > 2 ? strtoull(argv[2], NULL, 0) : any_seed();
 	if (argc > 3 || much <= 0)
 		return usage();
 	return guests ? soak_guests(much, seed) : soak_secret(much, seed);

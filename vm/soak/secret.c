@@ -58,6 +58,8 @@ int soak_secret(int seconds, uint64_t seed)
 	struct flips flips;
 	struct run run;
 
+	if (!missing)
+		missing = inject_prepare();
 	if (missing) {
 		printf("SKIP: %s\n", missing);
 		return SKIP;

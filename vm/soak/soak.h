@@ -3,16 +3,8 @@
 #ifndef SOAK_H
 #define SOAK_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "lib/judge.h"
 
-#include "program.h"
-#include "unmapped_util.h"
-
-#define SKIP		4
-#define PAGE		4096UL
-#define BLOCK_PAGES	((long)(BLOCK_SIZE / PAGE))
-#define DEBUGFS		"/sys/kernel/debug/"
 /* More time, or machines, for a failure of each kind: so many times what was asked for */
 #define LONGEST		4
 
@@ -34,15 +26,7 @@
 int soak_secret(int seconds, uint64_t seed);
 int soak_guests(int nr, uint64_t seed);
 
-/* main.c: what is judged, and what is drawn */
-extern int failures;
-__attribute__((format(printf, 2, 3))) void claim(bool held, const char *fmt, ...);
-/* Less than @limit. */
-uint64_t draw(uint64_t limit);
-/* From now on: process @nr of that seed. */
-void draw_from(uint64_t seed, int nr);
-/* In a process of its own, so that all of it is given back. */
-void in_child(void (*what)(void));
+/* main.c */
 /* A module that is to be there; one that this kernel has not is left out. */
 void module_load(const char *name);
 
@@ -57,6 +41,9 @@ void inject_here(void);
 long injected_pages(void);
 long injected_unmaps(void);
 bool both_failed(void);
+/* Continues a line of what was done, and ends it. */
+void print_failures(void);
+void judge_failures(const struct flips *flips);
 
 /* Shared with the processes of the load */
 struct proc_stats {
@@ -83,8 +70,6 @@ void procs_start(uint64_t seed, int first, int end);
 int procs_ended(void);
 /* How many came to a bad end. */
 int procs_stop(void);
-/* Memory that other processes are to see, zero. */
-void *shared_memory(size_t size);
 /* One area of ordinary memory, of huge pages or of none, until @leave MiB are left. */
 void anon_area(size_t size, bool huge, long leave, struct proc_stats *st);
 
@@ -102,27 +87,5 @@ void room_take(void);
 void room_give_back(void);
 /* Per-CPU lists as short as can be, or as they were. */
 void short_lists(bool want);
-
-/* end.c: what was before, what the kernel counted since, and the end */
-struct flips {
-	long failed, unmapped, remapped;
-};
-
-struct run {
-	struct snapshot before;
-	struct flips flips;
-	long kills;
-	int kmsg;
-};
-
-/* NULL, or why there is nothing to be tried here. */
-const char *run_missing(void);
-struct run run_begin(void);
-struct flips flips_since(const struct run *run);
-/* Continues a line of what was done, and ends it. */
-void print_failures(void);
-void judge_failures(const struct flips *flips);
-/* Nothing fails any more, and all is given back: is it? */
-void judge_end(const struct run *run);
 
 #endif /* SOAK_H */
