@@ -3,16 +3,17 @@
 # Install the Debian packages that the doors need.
 set -eu
 . "$(dirname "$0")/lib.sh"
-usage "${1:-}" "usage: deps.sh [deb | cross]
+usage "${1:-}" "usage: deps.sh [deb | cross | programs]
 
 Installs what is missing of the Debian packages that the build, the test
-machine and the checks need, with apt-get (as root or through sudo); with deb
-or cross, of those too that only 'make deb' and 'make deb-test', or 'make cross', need."
+machine and the checks need, with apt-get (as root or through sudo); with deb,
+cross or programs, of those too that only 'make deb' and 'make deb-test', 'make cross' or
+'make secret-programs' need."
 
 # build; tests' headers; test machine; series and checks; report
 packages="gcc make flex bison bc libelf-dev libssl-dev xz-utils gzip cpio rsync kmod perl python3 ccache
 	libc6-dev libcap-dev libjansson-dev linux-libc-dev uuid-dev
-	qemu-system-x86 busybox-static bash-static
+	qemu-system-x86 busybox-static bash-static makedumpfile
 	git gawk sparse coccinelle shellcheck python3-sphinx python3-yaml debian-archive-keyring
 	gnuplot-nox pahole"
 
@@ -22,6 +23,8 @@ case ${1:-} in
 deb)	packages="$packages dpkg-dev debhelper fakeroot libdw-dev lintian mmdebstrap uidmap e2fsprogs" ;;
 # compilers for what is not booted
 cross)	packages="$packages clang-19 lld-19 llvm-19 gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu" ;;
+# what runs in the test machine with its memory secret
+programs) packages="$packages sqlite3 openssl xz-utils python3" ;;
 *)	die "no such set of packages: $1 (--help)" ;;
 esac
 

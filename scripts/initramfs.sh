@@ -106,7 +106,8 @@ if [ "$kvm" ] && [ -s "$out/arch/x86/boot/bzImage" ]; then
 	cp "$out/arch/x86/boot/bzImage" "$root/lib/guest/"
 fi
 # What vm/crash.sh reads a dump with, where the kernel leaves one: the same kernel, and
-# Debian's makedumpfile with its libraries.
+# Debian's makedumpfile with its libraries. And one that looks in vmcoreinfo for another name
+# than that of what free pages say of themselves: it has to go by the free lists.
 if grep -qx CONFIG_PROC_VMCORE=y "$out/.config" && [ -s "$out/arch/x86/boot/bzImage" ]; then
 	need_tool makedumpfile ldd
 	mkdir "$root/lib/crash" "$root/lib/dump"
@@ -114,6 +115,9 @@ if grep -qx CONFIG_PROC_VMCORE=y "$out/.config" && [ -s "$out/arch/x86/boot/bzIm
 	dump=$(command -v makedumpfile)
 	# shellcheck disable=SC2046
 	cp -L "$dump" $(ldd "$dump" | grep -o '/[^ ]*') "$root/lib/dump/" || die "makedumpfile cannot be packed"
+	sed 's/PAGE_BUDDY_MAPCOUNT_VALUE/PAGE_BUDDY_MAPCOUNT_OTHER/g' "$dump" >"$root/lib/dump/makedumpfile-lists"
+	chmod +x "$root/lib/dump/makedumpfile-lists"
+	! cmp -s "$dump" "$root/lib/dump/makedumpfile-lists" || die "this makedumpfile is not known"
 fi
 make -s -C "$TOP/tools/dmapstat" O="$out/dmapstat" LDFLAGS=-static >"$out/dmapstat.log" 2>&1 ||
 	{ first_error "$out/dmapstat.log"; die "dmapstat does not build; log: $out/dmapstat.log"; }
