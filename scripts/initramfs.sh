@@ -77,8 +77,8 @@ done
 for c in "$TOP"/vm/*.c; do
 	b=$(basename "$c" .c)
 	[ "$b" = init ] && continue
-	gcc -O2 -Wall -Wextra -static -isystem "$out/usr/include" -pthread -o "$root/bin/$b" "$c" -ljansson ||
-		die "vm/$b.c does not build"
+	gcc -O2 -Wall -Wextra -static -I "$TOP/linux/tools/testing/selftests/mm" -isystem "$out/usr/include" \
+		-pthread -o "$root/bin/$b" "$c" -ljansson || die "vm/$b.c does not build"
 done
 # One of several files has a directory, with a main.c; it is linked with what it uses of vm/lib.
 several()

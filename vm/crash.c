@@ -19,20 +19,15 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 
 #include "program.h"
+#include "unmapped_util.h"
 
 #define SKIP	4
 #define PAGE	4096UL
-#define MIB	(1024 * 1024UL)
 #define WORDS	8			/* of a pattern */
-#define PATTERN	(WORDS * sizeof(uint64_t))
+#define PATTERN_SIZE	(WORDS * sizeof(uint64_t))
 #define CRASH	2			/* KEXEC_FILE_ON_CRASH */
-
-#ifndef __NR_memfd_secret
-#define __NR_memfd_secret 447
-#endif
 
 /* Kinds of memory. */
 enum {
@@ -50,12 +45,12 @@ static const char * const kinds[NR_KINDS] = {
 	"secret_single", "secret_large", "secret_freed", "anon", "anon_large", "anon_freed", "pipe",
 };
 
-#define SINGLE_SIZE	(4 * MIB)
-#define LARGE_SIZE	(8 * MIB)
-#define FREED_SIZE	(64 * MIB)
-#define ANON_SIZE	(8 * MIB)
-#define ANON_FREED_SIZE	(64 * MIB)	/* far more than a CPU's own lists take */
-#define HUGE_SIZE	(2 * MIB)
+#define SINGLE_SIZE	(4 * MiB)
+#define LARGE_SIZE	(8 * MiB)
+#define FREED_SIZE	(64 * MiB)
+#define ANON_SIZE	(8 * MiB)
+#define ANON_FREED_SIZE	(64 * MiB)	/* far more than a CPU's own lists take */
+#define HUGE_SIZE	(2 * MiB)
 #define PIPE_SIZE	(64 * 1024UL)
 
 static uint64_t key;
@@ -80,7 +75,7 @@ static void fill_page(char *page, int kind)
 	}
 }
 
-static void fill(char *mem, size_t size, int kind)
+static void mark(char *mem, size_t size, int kind)
 {
 	for (size_t i = 0; i < size; i += PAGE)
 		fill_page(mem + i, kind);
@@ -96,19 +91,15 @@ static long vmstat(const char *name)
 
 static char *secret(size_t size)
 {
-	int fd = syscall(__NR_memfd_secret, O_CLOEXEC);
-	char *mem;
+	char *mem = secret_map(size);
 
-	if (fd < 0) {
-		printf("skip: no memfd_secret\n");
-		exit(SKIP);
+	if (mem == MAP_FAILED) {
+		if (errno == ENOSYS) {
+			printf("skip: no memfd_secret\n");
+			exit(SKIP);
+		}
+		die("secret memory");
 	}
-	if (ftruncate(fd, size))
-		die("ftruncate");
-	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (mem == MAP_FAILED)
-		die("mmap of secret memory");
-	close(fd);
 	return mem;
 }
 
@@ -138,15 +129,15 @@ static void leave_pages(void)
 		fill_page(between + i - PAGE, SECRET_FREED);
 	}
 	large = secret(LARGE_SIZE);
-	fill(large, LARGE_SIZE, SECRET_LARGE);
+	mark(large, LARGE_SIZE, SECRET_LARGE);
 
 	kept = anon(ANON_SIZE);
-	fill(kept, ANON_SIZE, ANON);
+	mark(kept, ANON_SIZE, ANON);
 	huge = anon(ANON_SIZE + HUGE_SIZE);
 	huge += -(uintptr_t)huge % HUGE_SIZE;
 	if (madvise(huge, ANON_SIZE, MADV_HUGEPAGE))
 		die("MADV_HUGEPAGE");
-	fill(huge, ANON_SIZE, ANON_LARGE);
+	mark(huge, ANON_SIZE, ANON_LARGE);
 
 	/* Through a page that the kernel does not get to see: it copies */
 	page = anon(PAGE);
@@ -168,11 +159,11 @@ static void leave_pages(void)
 
 	/* What is freed comes last, as others would get it */
 	freed = secret(FREED_SIZE);
-	fill(freed, FREED_SIZE, SECRET_FREED);
+	mark(freed, FREED_SIZE, SECRET_FREED);
 	munmap(freed, FREED_SIZE);
 	munmap(between, SINGLE_SIZE);
 	freed = anon(ANON_FREED_SIZE);
-	fill(freed, ANON_FREED_SIZE, ANON_FREED);
+	mark(freed, ANON_FREED_SIZE, ANON_FREED);
 	munmap(freed, ANON_FREED_SIZE);
 }
 
@@ -250,7 +241,7 @@ static int search(size_t step)
 {
 	const char *text = parameter("crash.key", NULL);
 	unsigned long long found[NR_KINDS] = {}, bytes = 0;
-	static char buf[MIB];
+	static char buf[MiB];
 	size_t len = 0, at;
 	ssize_t n;
 
@@ -268,12 +259,12 @@ static int search(size_t step)
 		/* All that there is room for, so that little is moved */
 		if (n && len < sizeof(buf))
 			continue;
-		for (at = 0; at + PATTERN <= len;) {
+		for (at = 0; at + PATTERN_SIZE <= len;) {
 			uint64_t kind = kind_at(buf + at);
 
 			if (kind < NR_KINDS)
 				found[kind]++;
-			at += kind < NR_KINDS ? PATTERN : step;
+			at += kind < NR_KINDS ? PATTERN_SIZE : step;
 		}
 		len -= at;
 		memmove(buf, buf + at, len);

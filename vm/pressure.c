@@ -22,8 +22,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,23 +29,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "program.h"
-
-#ifndef __NR_memfd_secret
-#define __NR_memfd_secret 447
-#endif
+#include "unmapped_util.h"
 
 #define PAGE		4096UL
-#define KIB		1024UL
-#define MIB		(1024 * KIB)
 #define SKIP		4
 /* KiB: above the watermarks, which khugepaged raises to some 45 MiB */
-#define LEAVE_FREE	(80 * 1024)
+#define SPARE	(80 * 1024)
 /* As long as a worker may take to put the direct map together again */
 #define MEND_SECONDS	240
 
@@ -60,43 +52,9 @@ static void claim(bool held, const char *what)
 	failures += !held;
 }
 
-/* A line "NAME VALUE" of a file, or -1. */
-static long field(const char *file, const char *name)
-{
-	size_t len = strlen(name);
-	char line[256];
-	long value = -1;
-	FILE *f = fopen(file, "r");
-
-	if (!f)
-		die(file);
-	while (fgets(line, sizeof(line), f)) {
-		if (!strncmp(line, name, len) && strchr(" :\t", line[len])) {
-			value = strtol(line + len + 1, NULL, 10);
-			break;
-		}
-	}
-	fclose(f);
-	return value;
-}
-
 static long vmstat(const char *name)
 {
 	return field("/proc/vmstat", name);
-}
-
-static long meminfo(const char *name)
-{
-	return field("/proc/meminfo", name);
-}
-
-static int kmsg_open(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
-
-	if (fd < 0 || lseek(fd, 0, SEEK_END) < 0)
-		die("/dev/kmsg");
-	return fd;
 }
 
 /* Did the kernel complain of want of memory since kmsg_open()? */
@@ -106,6 +64,8 @@ static bool kmsg_complains(int fd)
 	bool found = false;
 	ssize_t n;
 
+	if (fd < 0)
+		die("/dev/kmsg");
 	while ((n = read(fd, record, sizeof(record) - 1)) > 0 || errno == EPIPE) {
 		if (n <= 0)
 			continue;
@@ -119,19 +79,12 @@ static bool kmsg_complains(int fd)
 	return found;
 }
 
-static void *secret_map(size_t size)
+static void *secret_area(size_t size)
 {
-	int fd = syscall(__NR_memfd_secret, 0);
-	void *mem;
+	void *mem = secret_map(size);
 
-	if (fd < 0)
-		die("memfd_secret");
-	if (ftruncate(fd, size))
-		die("ftruncate");
-	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (mem == MAP_FAILED)
-		die("mmap");
-	close(fd);
+		die("secret memory");
 	return mem;
 }
 
@@ -146,28 +99,6 @@ static void *anon_map(size_t size)
 	return mem;
 }
 
-static sigjmp_buf out_of_memory;
-
-static void sigbus(int sig)
-{
-	(void)sig;
-	siglongjmp(out_of_memory, 1);
-}
-
-/* Touch page by page until there is no more; how many bytes were had. */
-static size_t touch(char *mem, size_t size)
-{
-	volatile size_t off = 0;
-
-	signal(SIGBUS, sigbus);
-	if (!sigsetjmp(out_of_memory, 1)) {
-		for (; off < size; off += PAGE)
-			*(volatile char *)(mem + off) = 1;
-	}
-	signal(SIGBUS, SIG_DFL);
-	return off;
-}
-
 /* In a process of its own; whether it was all had. */
 static bool take_and_free(size_t size, bool secret)
 {
@@ -177,12 +108,12 @@ static bool take_and_free(size_t size, bool secret)
 	if (pid < 0)
 		die("fork");
 	if (!pid) {
-		char *mem = secret ? secret_map(size) : anon_map(size);
-		size_t had = touch(mem, size);
+		char *mem = secret ? secret_area(size) : anon_map(size);
+		size_t had = touch_some(mem, size, 1);
 
 		if (had < size)
 			printf("%s: %zu of %zu MiB\n", secret ? "secret" : "anonymous",
-			       had / MIB, size / MIB);
+			       had / MiB, size / MiB);
 		fflush(stdout);
 		_exit(had < size);
 	}
@@ -191,17 +122,17 @@ static bool take_and_free(size_t size, bool secret)
 	return WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
-struct direct_map {
+struct entries {
 	long kib_4k, kib_2m;
 };
 
-static struct direct_map direct_map(void)
+static struct entries direct_map(void)
 {
-	return (struct direct_map) { meminfo("DirectMap4k"), meminfo("DirectMap2M") };
+	return (struct entries) { read_meminfo("DirectMap4k"), read_meminfo("DirectMap2M") };
 }
 
 /* Within 2 % of what it was; large entries are more than they look. */
-static bool as_before(struct direct_map is, struct direct_map was)
+static bool as_before(struct entries is, struct entries was)
 {
 	return is.kib_4k <= was.kib_4k * 1.02 && is.kib_2m <= was.kib_2m * 1.02;
 }
@@ -209,7 +140,7 @@ static bool as_before(struct direct_map is, struct direct_map was)
 static int rounds(int nr)
 {
 	long kills = vmstat("oom_kill"), unmapped = 0;
-	struct direct_map before, after;
+	struct entries before, after;
 	bool had_all = true;
 	int kmsg = kmsg_open();
 	double start;
@@ -224,12 +155,12 @@ static int rounds(int nr)
 
 	start = now();
 	for (int i = 0; i < nr; i++) {
-		size_t size = meminfo("MemAvailable") / 10 * 9 * KIB / PAGE * PAGE;
+		size_t size = read_meminfo("MemAvailable") / 10 * 9 * KiB / PAGE * PAGE;
 
 		had_all &= take_and_free(size, true);
 		if (vmstat("nr_no_direct_map") > unmapped)
 			unmapped = vmstat("nr_no_direct_map");
-		size = meminfo("MemAvailable") / 10 * 9 * KIB / PAGE * PAGE;
+		size = read_meminfo("MemAvailable") / 10 * 9 * KiB / PAGE * PAGE;
 		had_all &= take_and_free(size, false);
 	}
 	printf("%d rounds in %.1f s, up to %ld MiB unmapped after it was free\n",
@@ -277,7 +208,7 @@ static unsigned int draw(void)
 	return seed >> 32;
 }
 
-#define PIECE	(64 * KIB)
+#define PIECE	(64 * KiB)
 
 /* On a CPU of its own: small pieces of secret memory, given back in any order. */
 static void scatter(int cpu, size_t size, volatile int *ready, int all)
@@ -292,8 +223,8 @@ static void scatter(int cpu, size_t size, volatile int *ready, int all)
 		die("scatter");
 	seed += cpu;
 	for (size_t i = 0; i < nr; i++) {
-		piece[i] = secret_map(PIECE);
-		if (touch(piece[i], PIECE) < PIECE) {
+		piece[i] = secret_area(PIECE);
+		if (touch_some(piece[i], PIECE, 1) < PIECE) {
 			printf("secret: %zu of %zu pieces\n", i, nr);
 			fflush(stdout);
 			_exit(1);
@@ -333,7 +264,7 @@ static int scattered(int nr)
 	printf("seed: SEED=%llu\n", (unsigned long long)seed);
 
 	for (int i = 0; i < nr; i++) {
-		size_t size = meminfo("MemAvailable") / 10 * 9 * KIB / PAGE * PAGE;
+		size_t size = read_meminfo("MemAvailable") / 10 * 9 * KiB / PAGE * PAGE;
 		int status;
 
 		fflush(stdout);
@@ -354,7 +285,7 @@ static int scattered(int nr)
 		}
 		printf("%ld MiB unmapped, %ld free of these, %ld in whole blocks; want %zu MiB\n",
 		       vmstat("nr_no_direct_map") / 256, vmstat("nr_free_no_direct_map") / 256,
-		       vmstat("nr_free_no_direct_map_whole") / 256, size / MIB);
+		       vmstat("nr_free_no_direct_map_whole") / 256, size / MiB);
 		fflush(stdout);
 		had_all &= take_and_free(size, false);
 		/* Another seed for those that are forked next */
@@ -371,14 +302,14 @@ static int blocks(size_t mib)
 {
 	const bool whole_blocks = vmstat("nr_no_direct_map") >= 0;
 	long kills = vmstat("oom_kill");
-	size_t size = meminfo("MemFree") * KIB, taken = 0, had, free;
+	size_t size = read_meminfo("MemFree") * KiB, taken = 0, had, free;
 	char *mem = anon_map(size), *secret;
 	double start;
 
 	/* Each pageblock has pages that are in use, and half of it is free */
-	while (taken + MIB <= size && meminfo("MemFree") > LEAVE_FREE) {
-		touch(mem + taken, MIB);
-		taken += MIB;
+	while (taken + MiB <= size && read_meminfo("MemFree") > SPARE) {
+		touch_some(mem + taken, MiB, 1);
+		taken += MiB;
 	}
 	/*
 	 * Which ones is drawn: the free scanner of compaction looks at every 32nd
@@ -392,25 +323,25 @@ static int blocks(size_t mib)
 			madvise(mem + off, PAGE, MADV_DONTNEED);
 	}
 
-	free = meminfo("MemFree") * KIB;
-	secret = secret_map(mib * MIB);
+	free = read_meminfo("MemFree") * KiB;
+	secret = secret_area(mib * MiB);
 	print_compaction("before");
 	start = now();
-	had = touch(secret, mib * MIB);
+	had = touch_some(secret, mib * MiB, 1);
 	printf("fragmented: %zu of %zu MiB secret memory, with %zu MiB free, in %.2f s\n",
-	       had / MIB, mib, free / MIB, now() - start);
+	       had / MiB, mib, free / MiB, now() - start);
 	print_compaction("after");
-	claim(had == mib * MIB, "secret memory was had though no pageblock was free");
+	claim(had == mib * MiB, "secret memory was had though no pageblock was free");
 	claim(vmstat("oom_kill") == kills, "nobody was killed for it");
 	if (!whole_blocks)
 		return !!failures;
 
 	/* All that is there is not enough */
-	munmap(secret, mib * MIB);
-	secret = secret_map(size);
+	munmap(secret, mib * MiB);
+	secret = secret_area(size);
 	start = now();
-	had = touch(secret, size);
-	printf("too much: %zu of %zu MiB, in %.2f s\n", had / MIB, size / MIB, now() - start);
+	had = touch_some(secret, size, 1);
+	printf("too much: %zu of %zu MiB, in %.2f s\n", had / MiB, size / MiB, now() - start);
 	claim(had < size, "more than there is could not be had");
 	claim(vmstat("oom_kill") == kills, "nobody was killed for that either");
 	return !!failures;
