@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,6 +36,8 @@
 
 #define PAGES		16384UL		/* 64 MiB */
 #define CONTROL_PAGES	64UL
+/* Fewer than a CPU's folio batch has room for */
+#define ELSEWHERE_PAGES	8UL
 /* Lives after which the pool has to be warm */
 #define MOST_LIVES	6
 
@@ -77,6 +81,16 @@ static void count(long *value)
 			value[i] = lookup(counters[i].file[6] == 'v' ? vmstat : meminfo,
 					  counters[i].key);
 	}
+}
+
+static void on_cpu(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		die("sched_setaffinity");
 }
 
 static int memory(bool secret)
@@ -236,11 +250,45 @@ static void tell_pattern(const char *what, const struct pattern *pattern)
 	     pattern->complement[2], pattern->complement[3]);
 }
 
+/* A file that somebody else, who stays, has written to on another CPU, page by page. */
+static int elsewhere(const struct pattern *pattern, char **mem, pid_t *pid)
+{
+	int fd = memory(true), ready[2];
+	char byte;
+
+	*mem = map(fd, ELSEWHERE_PAGES);
+	if (pipe(ready))
+		die("pipe");
+	*pid = fork();
+	if (*pid < 0)
+		die("fork");
+	if (!*pid) {
+		on_cpu(sysconf(_SC_NPROCESSORS_ONLN) - 1);
+		/* From the end, in which order none is a part of a large folio */
+		for (unsigned long i = ELSEWHERE_PAGES; i--;)
+			fill(*mem + i * PAGE, 1, pattern);
+		if (write(ready[1], "", 1) != 1)
+			_exit(1);
+		/* One that ends would empty this CPU's folio batches */
+		pause();
+		_exit(0);
+	}
+	if (read(ready[0], &byte, 1) != 1)
+		die("another process");
+	close(ready[0]);
+	close(ready[1]);
+	/* pagemap has a page of a file when it is mapped */
+	for (unsigned long i = 0; i < ELSEWHERE_PAGES; i++)
+		*(volatile char *)(*mem + i * PAGE);
+	return fd;
+}
+
 static void prove(void)
 {
 	struct pattern pattern[2];
-	int secret_fd, control_fd;
-	char *secret, *control;
+	int secret_fd, control_fd, other_fd;
+	char *secret, *control, *other;
+	pid_t pid;
 
 	open_host();
 	if (getrandom(pattern, sizeof(pattern), 0) != sizeof(pattern))
@@ -251,18 +299,28 @@ static void prove(void)
 	control = map(control_fd, CONTROL_PAGES);
 	fill(secret, PAGES, &pattern[0]);
 	fill(control, CONTROL_PAGES, &pattern[1]);
+	other_fd = elsewhere(&pattern[0], &other, &pid);
 
 	tell("cpus %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
 	tell("base %" PRIx64 "\n", direct_map_base());
 	tell_pattern("secret-pattern", &pattern[0]);
 	tell_pattern("control-pattern", &pattern[1]);
 	tell_frames("secret", secret, PAGES);
+	tell_frames("secret", other, ELSEWHERE_PAGES);
 	tell_frames("control", control, CONTROL_PAGES);
 	ask("look");
 
 	munmap(secret, PAGES * PAGE);
 	close(secret_fd);
+	munmap(other, ELSEWHERE_PAGES * PAGE);
+	/* Where there can be no holes, nobody else may have the file */
+	if (fallocate(other_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGES * PAGE)) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	close(other_fd);
 	ask("look-again");
+	kill(pid, SIGKILL);
 	munmap(control, CONTROL_PAGES * PAGE);
 	close(control_fd);
 	tell("bye\n");
@@ -273,15 +331,11 @@ int main(int argc, char **argv)
 {
 	/* Secret memory is locked memory. */
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-	cpu_set_t one;
 
 	if (setrlimit(RLIMIT_MEMLOCK, &limit))
 		die("setrlimit");
 	/* What one CPU does is what is measured; the others are interrupted. */
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		die("sched_setaffinity");
+	on_cpu(0);
 
 	if (argc == 2 && !strcmp(argv[1], "measure"))
 		measure();

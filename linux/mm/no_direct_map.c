@@ -94,6 +94,24 @@ void folio_restore_direct_map(struct folio *folio)
 		set_direct_map_default_noflush(folio_page(folio, i));
 }
 
+/*
+ * The page allocator erases its own when they are free. One that others have
+ * references of does not wait for them: in the folio batch of a CPU that is
+ * idle it could be for minutes.
+ */
+static void erase_what_stays(struct folio *folio)
+{
+	/* The mapping's own, and that of who removed it from there */
+	const int expected = folio_nr_pages(folio) + 1;
+
+	if (likely(folio_ref_count(folio) == expected))
+		return;
+	/* This CPU's batch: where a page that lived shortly is most of the time */
+	lru_add_drain();
+	if (folio_ref_count(folio) != expected)
+		folio_erase_no_direct_map(folio, 0, folio_nr_pages(folio));
+}
+
 /**
  * folio_erase_direct_map - a folio goes back to the direct map, empty
  * @folio: the folio, which left a mapping with AS_NO_DIRECT_MAP
@@ -102,9 +120,10 @@ void folio_restore_direct_map(struct folio *folio)
  */
 void folio_erase_direct_map(struct folio *folio)
 {
-	/* The page allocator erases its own, and nobody else could */
-	if (page_unmapped(&folio->page))
+	if (page_unmapped(&folio->page)) {
+		erase_what_stays(folio);
 		return;
+	}
 	/* Nothing touches or maps what is hardware-poisoned: unpoison_memory() refuses */
 	if (folio_contain_hwpoisoned_page(folio))
 		return;
@@ -130,7 +149,8 @@ void folio_erase_no_direct_map(struct folio *folio, unsigned long first,
 	VM_WARN_ON_ONCE_FOLIO(first + nr > folio_nr_pages(folio), folio);
 
 	/* Only where a task cannot be does it fail */
-	WARN_ON_ONCE(!unmapped_erase_pages(folio_page(folio, first), nr));
+	if (!WARN_ON_ONCE(!unmapped_erase_pages(folio_page(folio, first), nr)))
+		count_vm_events(UNMAPPED_ZEROED_PAGES, nr);
 }
 
 static bool mapping_is_held(const struct address_space *mapping,

@@ -93,6 +93,49 @@ TEST_F(fallocate, punch_hole)
 	EXPECT_TRUE(all_zero(self->mem, SIZE));
 }
 
+/*
+ * Erased when it is given back, on whatever CPU it was new, although that one
+ * keeps references until it has more such pages or is told to let go of them.
+ */
+TEST_F(fallocate, erased_at_once)
+{
+	const int cpus[] = { 0, sysconf(_SC_NPROCESSORS_ONLN) - 1 };
+	const long nr = 8;
+
+	if (read_vmstat("no_direct_map_zeroed_pages") < 0)
+		SKIP(return, "no page allocation off the direct map in this kernel");
+	for (size_t i = 0; i < 2; i++) {
+		int here[2];
+		char byte;
+		pid_t pid;
+		long zeroed;
+
+		ASSERT_EQ(pipe(here), 0);
+		pid = fork();
+		if (!pid) {
+			pin(cpus[i]);
+			/* Not in order: single pages. Large folios are in no batch */
+			for (long page = nr; page--;)
+				touch(self->mem + page * 8 * 4096, 4096, PATTERN);
+			if (write(here[1], "", 1) != 1)
+				_exit(1);
+			/* What a task that ends has would be let go of */
+			pause();
+		}
+		pin(0);
+		EXPECT_EQ(read(here[0], &byte, 1), 1);
+		zeroed = read_vmstat("no_direct_map_zeroed_pages");
+		EXPECT_EQ(fallocate(self->fd, HOLE, 0, SIZE), 0);
+		EXPECT_GE(read_vmstat("no_direct_map_zeroed_pages") - zeroed, nr) {
+			TH_LOG("CPU %d", cpus[i]);
+		}
+		kill(pid, SIGKILL);
+		ended(pid);
+		close(here[0]);
+		close(here[1]);
+	}
+}
+
 /* The kernel cannot erase a part of a page. */
 TEST_F(fallocate, whole_pages_only)
 {
