@@ -293,13 +293,14 @@ static void prove(void)
 	open_host();
 	if (getrandom(pattern, sizeof(pattern), 0) != sizeof(pattern))
 		die("getrandom");
+	/* First: whoever else there is has this file only */
+	other_fd = elsewhere(&pattern[0], &other, &pid);
 	secret_fd = memory(true);
 	secret = map(secret_fd, PAGES);
 	control_fd = memory(false);
 	control = map(control_fd, CONTROL_PAGES);
 	fill(secret, PAGES, &pattern[0]);
 	fill(control, CONTROL_PAGES, &pattern[1]);
-	other_fd = elsewhere(&pattern[0], &other, &pid);
 
 	tell("cpus %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
 	tell("base %" PRIx64 "\n", direct_map_base());
