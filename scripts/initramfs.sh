@@ -73,30 +73,30 @@ for t in $ours; do
 	# A row of its own in vm/programs wins.
 	grep -q "^${t}[[:space:]]" "$TOP/vm/programs" || printf '%s 300 mm/%s\n' "$t" "$t" >>"$root/etc/tests"
 done
-# Programs of this repository for the machine: every other vm/*.c.
-for c in "$TOP"/vm/*.c; do
-	b=$(basename "$c" .c)
-	[ "$b" = init ] && continue
-	gcc -O2 -Wall -Wextra -static -I "$TOP/linux/tools/testing/selftests/mm" -isystem "$out/usr/include" \
-		-pthread -o "$root/bin/$b" "$c" -ljansson || die "vm/$b.c does not build"
-done
-# One of several files has a directory, with a main.c; it is linked with what it uses of vm/lib.
-several()
+# Programs of the workshop are linked with what they use of vm/lib. One of several files has a
+# directory, with a main.c.
+compile()
 {
-	gcc -O2 -Wall -Wextra -static -D_GNU_SOURCE -I "$TOP/vm" -I "$TOP/linux/tools/testing/selftests/mm" \
+	gcc -O2 -Wall -Wextra -static -I "$TOP/vm" -I "$TOP/linux/tools/testing/selftests/mm" \
 		-isystem "$out/usr/include" -pthread "$@"
 }
 lib=$out/kselftest/vm
 rm -rf "$lib"
 mkdir "$lib"
 for c in "$TOP"/vm/lib/*.c; do
-	several -c -o "$lib/$(basename "$c" .c).o" "$c" || die "$c does not build"
+	compile -D_GNU_SOURCE -c -o "$lib/$(basename "$c" .c).o" "$c" || die "$c does not build"
 done
 ar rcs "$lib/lib.a" "$lib"/*.o || die "vm/lib does not build"
+# Programs of this repository for the machine: every other vm/*.c.
+for c in "$TOP"/vm/*.c; do
+	b=$(basename "$c" .c)
+	[ "$b" = init ] && continue
+	compile -o "$root/bin/$b" "$c" "$lib/lib.a" -ljansson || die "vm/$b.c does not build"
+done
 for c in "$TOP"/vm/*/main.c; do
 	dir=$(dirname "$c")
 	b=$(basename "$dir")
-	several -o "$root/bin/$b" "$dir"/*.c "$lib/lib.a" || die "vm/$b does not build"
+	compile -D_GNU_SOURCE -o "$root/bin/$b" "$dir"/*.c "$lib/lib.a" || die "vm/$b does not build"
 done
 cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/oops.sh" "$TOP/vm/hmm.sh" "$TOP/vm/kvm.sh" "$TOP/vm/guest.sh" "$TOP/vm/guest-boot.sh" \
 	"$TOP/vm/load-kvm.sh" "$TOP/vm/crash.sh" "$root/bin/"

@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 
 #include "../linux/tools/testing/selftests/mm/unmapped_util.h"
+#include "lib/draw.h"
 #include "program.h"
 
 #define PAGE		4096UL
@@ -52,17 +53,6 @@ static struct shared {
 	volatile unsigned long churned;		/* pages */
 	volatile long least_free;		/* KiB */
 } *shared;
-
-static uint64_t rng;
-
-/* xorshift64 */
-static uint64_t draw(uint64_t limit)
-{
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (rng >> 16) % limit;
-}
 
 static struct stats read_stats(void)
 {
@@ -298,9 +288,7 @@ int main(void)
 
 	if (setrlimit(RLIMIT_MEMLOCK, &unlimited))
 		die("RLIMIT_MEMLOCK");
-	rng = (2 * number("atomic.seed", 1) + 1) * 0x9e3779b97f4a7c15ULL;
-	if (!rng)
-		rng = 1;
+	draw_from(number("atomic.seed", 1), 0);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (shared == MAP_FAILED)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/draw.h"
 #include "program.h"
 
 #ifndef MADV_POPULATE_WRITE
@@ -22,17 +23,9 @@ void must_set(const char *file, const char *value);
 void run_on(unsigned int cpu);
 
 /*
- * rng.c: each actor draws from a sequence of its own, and none asks the machine:
+ * lib/draw.h: each actor draws from a sequence of its own, and none asks the machine:
  * what is requested is the same everywhere, whatever comes of it.
  */
-struct rng {
-	uint64_t state;
-};
-
-void rng_seed(struct rng *rng, uint64_t seed, unsigned int actor);
-uint64_t below(struct rng *rng, uint64_t limit);
-/* From @least to @most, each doubling as likely as the next. */
-uint64_t log_uniform(struct rng *rng, uint64_t least, uint64_t most);
 
 /* Of anonymous memory, or of secret memory */
 struct region {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What is judged, and what is drawn. */
-#include <sys/random.h>
+/* What is judged. */
 #include <sys/wait.h>
 
 #include "lib/judge.h"
@@ -18,37 +17,6 @@ void claim(bool held, const char *fmt, ...)
 	printf("\n");
 	fflush(stdout);
 	failures += !held;
-}
-
-/* xorshift64 */
-static uint64_t rng;
-
-uint64_t draw(uint64_t limit)
-{
-	rng ^= rng << 13;
-	rng ^= rng >> 7;
-	rng ^= rng << 17;
-	return (rng >> 16) % limit;
-}
-
-void draw_from(uint64_t seed, int nr)
-{
-	/* The first eight of a seed begin where none of the next seed does */
-	rng = (seed * 8 + nr + 1) * 0x9e3779b97f4a7c15ULL;
-	/* Never 0 */
-	if (!rng)
-		rng = 1;
-	for (int i = 0; i < 8; i++)
-		draw(1);
-}
-
-uint64_t any_seed(void)
-{
-	uint64_t seed;
-
-	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		die("getrandom");
-	return seed >> 32;
 }
 
 void in_child(void (*what)(void))

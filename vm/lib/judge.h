@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/draw.h"
 #include "program.h"
 #include "unmapped_util.h"
 
@@ -18,15 +19,9 @@
 #define BLOCK_PAGES	((long)(BLOCK_SIZE / PAGE))
 #define DEBUGFS		"/sys/kernel/debug/"
 
-/* judge.c: what is judged, and what is drawn */
+/* judge.c: what is judged */
 extern int failures;
 __attribute__((format(printf, 2, 3))) void claim(bool held, const char *fmt, ...);
-/* Less than @limit. */
-uint64_t draw(uint64_t limit);
-/* From now on: process @nr of that seed. */
-void draw_from(uint64_t seed, int nr);
-/* A seed that nobody has asked for. */
-uint64_t any_seed(void);
 /* In a process of its own, so that all of it is given back. */
 void in_child(void (*what)(void));
 /* Memory that other processes are to see, zero. */
