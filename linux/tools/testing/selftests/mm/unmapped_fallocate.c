@@ -306,6 +306,82 @@ TEST_F(fallocate, madv_populate_limit)
 	EXPECT_EQ(ended(pid), 0);
 }
 
+/* May this be read, and written? The kernel says so by an error, not by a signal. */
+static bool may_read(int file, const char *mem)
+{
+	return pwrite(file, mem, 1, 0) == 1;
+}
+
+static bool may_write(int file, char *mem)
+{
+	return pread(file, mem, 1, 0) == 1;
+}
+
+/*
+ * As allocators of secrets lay out a file: populated over what was reserved,
+ * with guard pages and a header that is only read, by somebody without privileges.
+ */
+static void lay_out(struct __test_metadata *_metadata)
+{
+	enum { GUARD, HEADER, BETWEEN, DATA, LAST = 7, NR };
+	const size_t room = 2 * NR * 4096;
+	char *reserve, *mem;
+	int fd, file;
+	long locked;
+
+	fd = syscall(__NR_memfd_secret, 0);
+	file = memfd_create("ordinary", 0);
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(ftruncate(fd, NR * 4096), 0);
+	reserve = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(reserve, MAP_FAILED);
+	locked = field("/proc/self/status", "VmLck");
+	mem = mmap(reserve + 4096, NR * 4096, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_FIXED | MAP_LOCKED | MAP_POPULATE, fd, 0);
+	ASSERT_EQ(mem, reserve + 4096);
+	EXPECT_EQ(field("/proc/self/status", "VmLck") - locked, NR * 4);
+
+	touch(mem, NR * 4096, PATTERN);
+	ASSERT_EQ(mprotect(mem + GUARD * 4096, 4096, PROT_NONE), 0);
+	ASSERT_EQ(mprotect(mem + HEADER * 4096, 4096, PROT_READ), 0);
+	ASSERT_EQ(mprotect(mem + BETWEEN * 4096, 4096, PROT_NONE), 0);
+	ASSERT_EQ(mprotect(mem + LAST * 4096, 4096, PROT_NONE), 0);
+	ASSERT_EQ(pwrite(file, "", 1, 0), 1);
+	for (int i = -1; i <= NR; i++) {
+		const bool header = i == HEADER, data = i >= DATA && i < LAST;
+
+		EXPECT_EQ(may_write(file, mem + i * 4096), data) TH_LOG("page %d", i);
+		EXPECT_EQ(may_read(file, mem + i * 4096), header || data) TH_LOG("page %d", i);
+	}
+	EXPECT_EQ(*(uint64_t *)(mem + HEADER * 4096), PATTERN);
+
+	/* No longer locked, but still in the file */
+	ASSERT_EQ(munmap(mem + (LAST - 1) * 4096, 2 * 4096), 0);
+	EXPECT_EQ(field("/proc/self/status", "VmLck") - locked, (NR - 2) * 4);
+	EXPECT_FALSE(may_read(file, mem + (LAST - 1) * 4096));
+	EXPECT_TRUE(may_read(file, mem + (LAST - 2) * 4096));
+	EXPECT_EQ(munmap(reserve, room), 0);
+	EXPECT_EQ(field("/proc/self/status", "VmLck"), locked);
+	if (secret_pages(fd) >= 0)
+		EXPECT_EQ(secret_pages(fd), NR);
+	close(file);
+	close(fd);
+}
+
+TEST_F(fallocate, guard_pages)
+{
+	struct rlimit few = { 64 * KiB, 64 * KiB };
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (setrlimit(RLIMIT_MEMLOCK, &few) || setresuid(65534, 65534, 65534))
+			_exit(1);
+		lay_out(_metadata);
+		_exit(_metadata->exit_code != KSFT_PASS);
+	}
+	EXPECT_EQ(ended(pid), 0);
+}
+
 struct toucher {
 	char *mem;
 	bool stop;
