@@ -16,7 +16,7 @@ endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all unit kernel image shell tree save mail check cross bisect deps source clean machine demo fragmentation atomic-load kvm-selftests secret-programs bench bench-quick bench-off results pictures \
+.PHONY: help run test test-all soak unit kernel image shell tree save mail check cross bisect deps source clean machine demo fragmentation atomic-load kvm-selftests secret-programs bench bench-quick bench-off results pictures \
 	deb deb-deps deb-test
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make test                  everything from nothing: the machines of vm/tests.list and their tests'
 	@echo '                           (ROWS="release-* rt": only these rows)'
 	@echo 'make test-all              the machines of vm/tests-all.list, too: hours'
+	@echo 'make soak                  load with failures, and 10^6 random operations, for long: debug, kasan'
 	@echo 'make unit                  files of the kernel that decide, compiled in user space: seconds'
 	@echo 'make kernel CONFIG=...     one kernel: stock, or one of configs/'
 	@echo 'make -s image CONFIG=...   print the path of its bzImage'
@@ -96,6 +97,9 @@ test: tree
 test-all: tree
 	@for k in $$(scripts/test.sh --all --kernels); do $(MAKE) machine CONFIG=$$k || exit 1; done
 	@scripts/test.sh --all
+
+soak:
+	@$(MAKE) test ROWS="debug-soak* kasan-soak debug-fuzz"
 
 unit: tree
 	@$(MAKE) -C $(or $(TREE),$(B)/linux)/tools/testing/unmapped OUTPUT=$(B)/unit run
