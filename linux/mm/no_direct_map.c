@@ -101,14 +101,14 @@ void folio_restore_direct_map(struct folio *folio)
  */
 static void erase_what_stays(struct folio *folio)
 {
-	/* The mapping's own, and that of who removed it from there */
+	/* The mapping's own, and that of who removed it from there; frozen: none */
 	const int expected = folio_nr_pages(folio) + 1;
 
-	if (likely(folio_ref_count(folio) == expected))
+	if (likely(folio_ref_count(folio) <= expected))
 		return;
 	/* This CPU's batch: where a page that lived shortly is most of the time */
 	lru_add_drain();
-	if (folio_ref_count(folio) != expected)
+	if (folio_ref_count(folio) > expected)
 		folio_erase_no_direct_map(folio, 0, folio_nr_pages(folio));
 }
 
