@@ -182,6 +182,22 @@ void op_kill(void)
 	settle_pages(r, tags, false);
 }
 
+/*
+ * Linux takes away a guard page of any mapping, of any file, whose page is faulted by
+ * another mapping while it is punched: unmap_mapping_folio() drops all markers.
+ */
+static void remove_guards(const struct file *f, size_t page, size_t nr)
+{
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct slot *s = &slots[i];
+
+		if (s->file == NONE || &files[s->file] != f || !s->guard || s->page - page >= nr)
+			continue;
+		expect("madvise", madvise(slot_mem(i), PAGE, MADV_GUARD_REMOVE), 0);
+		s->guard = false;
+	}
+}
+
 /* A child that punches and allocates where we write, until it is killed. */
 void op_race(void)
 {
@@ -199,6 +215,7 @@ void op_race(void)
 		return;
 	}
 	say("%zu+%zu passes %u kind %u", r.start, r.nr, passes, kind);
+	remove_guards(&files[s->file], s->page, r.nr);
 	fd = files[s->file].fd;
 	at = (off_t)s->page * PAGE;
 	pid = start();
