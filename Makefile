@@ -24,7 +24,7 @@ help:
 	@echo 'make test                  everything from nothing: the machines of vm/tests.list and their tests'
 	@echo '                           (ROWS="release-* rt": only these rows)'
 	@echo 'make test-all              the machines of vm/tests-all.list, too: hours'
-	@echo 'make soak                  load with failures, and 10^6 random operations, for long: debug, kasan'
+	@echo 'make soak                  load with failures, 10^6 random operations, stress-ng: debug, kasan (hours)'
 	@echo 'make unit                  files of the kernel that decide, compiled in user space: seconds'
 	@echo 'make kernel CONFIG=...     one kernel: stock, or one of configs/'
 	@echo 'make -s image CONFIG=...   print the path of its bzImage'
@@ -100,6 +100,7 @@ test-all: tree
 
 soak:
 	@$(MAKE) test ROWS="debug-soak* kasan-soak debug-fuzz"
+	@scripts/stress.sh
 
 unit: tree
 	@$(MAKE) -C $(or $(TREE),$(B)/linux)/tools/testing/unmapped OUTPUT=$(B)/unit run
@@ -164,5 +165,5 @@ deb-test: deb
 	@scripts/deb-test.sh
 
 clean:
-	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/mail $(B)/unit $(B)/bisect $(B)/cross $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb $(B)/htmldocs $(B)/kvm-selftests $(B)/secret-programs
+	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/mail $(B)/unit $(B)/bisect $(B)/cross $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb $(B)/htmldocs $(B)/kvm-selftests $(B)/secret-programs $(B)/stress
 	@echo 'clean: build/linux, build/source and build/ccache stay; rm -rf build removes them, unsaved commits too'

@@ -24,7 +24,7 @@ deb)	packages="$packages dpkg-dev debhelper fakeroot libdw-dev lintian mmdebstra
 # compilers for what is not booted
 cross)	packages="$packages clang-19 lld-19 llvm-19 gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu" ;;
 # what runs in the test machine with its memory secret
-programs) packages="$packages sqlite3 openssl xz-utils python3" ;;
+programs) packages="$packages sqlite3 openssl xz-utils python3 stress-ng" ;;
 *)	die "no such set of packages: $1 (--help)" ;;
 esac
 

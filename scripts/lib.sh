@@ -104,3 +104,26 @@ first_error()
 			if (i in line) print "    " line[i]
 	     }' "$1" >&2
 }
+
+# pack ROOT FILE...: to where they are here, or where their names are links to
+pack()
+{
+	root_=$1
+	shift
+	for f_; do
+		mkdir -p "$root_${f_%/*}"
+		[ -e "$root_$f_" ] || cp -L "$f_" "$root_$f_"
+	done
+}
+
+# pack_with_libraries ROOT PROGRAM...
+pack_with_libraries()
+{
+	to_=$1
+	shift
+	for b_; do
+		pack "$to_" "$b_"
+		# shellcheck disable=SC2046
+		pack "$to_" $(ldd "$b_" | sed -n -E 's,^.*(=>|^)[[:space:]]+(/[^ ]+) \(0x.*$,\2,p')
+	done
+}

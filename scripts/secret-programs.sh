@@ -34,24 +34,7 @@ gcc -O2 -Wall -Wextra -Werror -fno-builtin -fPIC -shared \
 cp "$TOP/vm/shim/secret-programs.sh" "$root/bin/"
 cp "$TOP/vm/shim/memory.py" "$root/lib/secret-programs/"
 
-# add FILE...: to where they are here, or where their names are links to
-add()
-{
-	for f_; do
-		mkdir -p "$root${f_%/*}"
-		[ -e "$root$f_" ] || cp -L "$f_" "$root$f_"
-	done
-}
-# with_libraries FILE...
-with_libraries()
-{
-	for b_; do
-		add "$b_"
-		# shellcheck disable=SC2046
-		add $(ldd "$b_" | sed -n -E 's,^.*(=>|^)[[:space:]]+(/[^ ]+) \(0x.*$,\2,p')
-	done
-}
-with_libraries /usr/bin/sqlite3 /usr/bin/openssl /usr/bin/xz $python
+pack_with_libraries "$root" /usr/bin/sqlite3 /usr/bin/openssl /usr/bin/xz $python
 
 # Of python's library what was loaded when all has run; os.py is how it finds the others
 $python -ISB - "$TOP/vm/shim/memory.py" true >"$out/memory.out" 2>"$out/modules" <<'EOF' ||
@@ -65,8 +48,8 @@ EOF
 	{ cat "$out/modules" >&2; die "vm/shim/memory.py does not run here"; }
 while read -r m; do
 	case $m in
-	*.so)	with_libraries "$m" ;;
-	*)	add "$m" ;;
+	*.so)	pack_with_libraries "$root" "$m" ;;
+	*)	pack "$root" "$m" ;;
 	esac
 done <"$out/modules"
 ls "$root"/usr/lib/python3*/os.py >/dev/null || die "python's library is not where it is expected"

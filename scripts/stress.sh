@@ -1,0 +1,61 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# stress-ng in the test machine, what it does to memory, with secret memory beside it.
+set -eu
+. "$(dirname "$0")/lib.sh"
+usage "${1:-}" "usage: stress.sh [--seconds N] [KERNEL...]
+
+Packs stress-ng as it is installed here, and boots each KERNEL (default: debug, kasan;
+built by 'make machine CONFIG=...') with it. In there vm/stress/stress.sh runs it for N
+seconds (1200). A kernel that warns of anything panics.
+
+The last line is 'N passed, N failed, N skipped'. Logs: build/stress/."
+seconds=1200
+while [ $# -gt 0 ]; do
+	case $1 in
+	--seconds)
+		case ${2:-} in ''|0*|*[!0-9]*) die "--seconds needs a number (--help)" ;; esac
+		seconds=$2
+		shift 2 ;;
+	-*) die "unknown option $1 (--help)" ;;
+	*) break ;;
+	esac
+done
+[ $# -gt 0 ] || set -- debug kasan
+for k; do
+	[ -f "$BUILD/kernel-$k/initramfs.cpio.gz" ] ||
+		die "no kernel $k: run 'make machine CONFIG=$k'"
+done
+need_tool cpio gzip ldd stress-ng qemu-system-x86_64
+
+out=$BUILD/stress
+root=$out/root
+rm -rf "$root"
+mkdir -p "$root/bin" "$root/etc"
+cp "$TOP/vm/stress/stress.sh" "$root/bin/"
+pack_with_libraries "$root" "$(command -v stress-ng)"
+echo "$seconds" >"$root/etc/stress.seconds"
+(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$out/stress.cpio.gz"
+
+passed=0 failed=0 skipped=0
+for k; do
+	dir=$out/$k rc=0
+	mkdir -p "$dir"
+	cat "$BUILD/kernel-$k/initramfs.cpio.gz" "$out/stress.cpio.gz" >"$dir/initramfs"
+	step "$k" "$dir/boot.log" "$TOP/scripts/boot.sh" --out "$dir" --mem 2G --nodes 2 --slow 6 \
+		--timeout $((seconds + 1800)) --run stress --append "no5lvl panic_on_warn=1" \
+		"$BUILD/kernel-$k/arch/x86/boot/bzImage" "$dir/initramfs" || rc=$?
+	rm -f "$dir/initramfs"
+	touch "$dir/results.ktap"
+	sed -n "s/^ *\(held\|MISSED\|seen\): /$k: \1: /p" "$dir/results.ktap"
+	awk -f "$TOP/scripts/count.awk" "$dir/results.ktap" >"$dir/counts"
+	read -r p f s <<EOF
+$(tail -n 1 "$dir/counts")
+EOF
+	# What the kernel itself reported is a failure of its own.
+	[ "$rc" -eq 0 ] || { f=$((f + 1)); cat "$dir/boot.log"; }
+	[ "$f" -eq 0 ] || say "$k: logs: $dir"
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+done
+say "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
