@@ -8,7 +8,7 @@ usage "${1:-}" "usage: deps.sh [deb | cross | programs]
 Installs what is missing of the Debian packages that the build, the test
 machine and the checks need, with apt-get (as root or through sudo); with deb,
 cross or programs, of those too that only 'make deb' and 'make deb-test', 'make cross' or
-'make secret-programs' need."
+'make secret-programs' and 'make soak' need."
 
 # build; tests' headers; test machine; series and checks; report
 packages="gcc make flex bison bc libelf-dev libssl-dev xz-utils gzip cpio rsync kmod perl python3 ccache
