@@ -127,3 +127,39 @@ pack_with_libraries()
 		pack "$to_" $(ldd "$b_" | sed -n -E 's,^.*(=>|^)[[:space:]]+(/[^ ]+) \(0x.*$,\2,p')
 	done
 }
+
+# boot_packed OUT TEST LINES BOOT-OPTION... -- KERNEL...: boots each kernel with its initramfs
+# and OUT/packed.cpio.gz on top, and runs TEST; one that warns of anything panics. Of what
+# TEST says the lines that begin with LINES, a regular expression, are printed, and what failed. The last line is "N passed, N failed, N skipped".
+boot_packed()
+{
+	out_=$1 test_=$2 lines_=$3 options_=
+	shift 3
+	# None of them has a blank in it
+	while [ "$1" != -- ]; do options_="$options_ $1"; shift; done
+	shift
+	passed_=0 failed_=0 skipped_=0
+	for k_; do
+		dir_=$out_/$k_ rc_=0
+		mkdir -p "$dir_"
+		cat "$BUILD/kernel-$k_/initramfs.cpio.gz" "$out_/packed.cpio.gz" >"$dir_/initramfs"
+		# shellcheck disable=SC2086
+		step "$k_" "$dir_/boot.log" "$TOP/scripts/boot.sh" --out "$dir_" --run "$test_" $options_ \
+			--append "no5lvl panic_on_warn=1" \
+			"$BUILD/kernel-$k_/arch/x86/boot/bzImage" "$dir_/initramfs" || rc_=$?
+		rm -f "$dir_/initramfs"
+		touch "$dir_/results.ktap"
+		sed -n -E "s/^ *(# )?($lines_.*)/$k_: \2/p" "$dir_/results.ktap"
+		awk -f "$TOP/scripts/count.awk" "$dir_/results.ktap" >"$dir_/counts"
+		sed '$d' "$dir_/counts"
+		read -r p_ f_ s_ <<EOF
+$(tail -n 1 "$dir_/counts")
+EOF
+		# What the kernel itself reported is a failure of its own.
+		[ "$rc_" -eq 0 ] || { f_=$((f_ + 1)); cat "$dir_/boot.log"; }
+		[ "$f_" -eq 0 ] || say "$k_: logs: $dir_"
+		passed_=$((passed_ + p_)) failed_=$((failed_ + f_)) skipped_=$((skipped_ + s_))
+	done
+	say "$passed_ passed, $failed_ failed, $skipped_ skipped"
+	[ "$failed_" -eq 0 ]
+}

@@ -56,28 +56,6 @@ ls "$root"/usr/lib/python3*/os.py >/dev/null || die "python's library is not whe
 
 # Something to encrypt and to compress
 cat "$root"/lib/x86_64-linux-gnu/lib*.so* | head -c 2M >"$root/lib/secret-programs/data"
-(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$out/programs.cpio.gz"
+(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$out/packed.cpio.gz"
 
-passed=0 failed=0 skipped=0
-for k; do
-	dir=$out/$k rc=0
-	mkdir -p "$dir"
-	cat "$BUILD/kernel-$k/initramfs.cpio.gz" "$out/programs.cpio.gz" >"$dir/initramfs"
-	step "$k" "$dir/boot.log" "$TOP/scripts/boot.sh" --out "$dir" --mem 2G --timeout 4000 \
-		--run secret_programs --append no5lvl \
-		"$BUILD/kernel-$k/arch/x86/boot/bzImage" "$dir/initramfs" || rc=$?
-	rm -f "$dir/initramfs"
-	touch "$dir/results.ktap"
-	sed -n "s/^ *# \([a-z0-9]*: secret: .*\)/$k: \1/p" "$dir/results.ktap"
-	awk -f "$TOP/scripts/count.awk" "$dir/results.ktap" >"$dir/counts"
-	sed '$d' "$dir/counts"
-	read -r p f s <<EOF
-$(tail -n 1 "$dir/counts")
-EOF
-	# What the kernel itself reported is a failure of its own.
-	[ "$rc" -eq 0 ] || { f=$((f + 1)); cat "$dir/boot.log"; }
-	[ "$f" -eq 0 ] || say "$k: logs: $dir"
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-done
-say "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+boot_packed "$out" secret_programs '[a-z0-9]*: secret: ' --mem 2G --timeout 4000 -- "$@"

@@ -35,27 +35,7 @@ mkdir -p "$root/bin" "$root/etc"
 cp "$TOP/vm/stress/stress.sh" "$root/bin/"
 pack_with_libraries "$root" "$(command -v stress-ng)"
 echo "$seconds" >"$root/etc/stress.seconds"
-(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$out/stress.cpio.gz"
+(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$out/packed.cpio.gz"
 
-passed=0 failed=0 skipped=0
-for k; do
-	dir=$out/$k rc=0
-	mkdir -p "$dir"
-	cat "$BUILD/kernel-$k/initramfs.cpio.gz" "$out/stress.cpio.gz" >"$dir/initramfs"
-	step "$k" "$dir/boot.log" "$TOP/scripts/boot.sh" --out "$dir" --mem 2G --nodes 2 --slow 6 \
-		--timeout $((seconds + 1800)) --run stress --append "no5lvl panic_on_warn=1" \
-		"$BUILD/kernel-$k/arch/x86/boot/bzImage" "$dir/initramfs" || rc=$?
-	rm -f "$dir/initramfs"
-	touch "$dir/results.ktap"
-	sed -n "s/^ *\(held\|MISSED\|seen\): /$k: \1: /p" "$dir/results.ktap"
-	awk -f "$TOP/scripts/count.awk" "$dir/results.ktap" >"$dir/counts"
-	read -r p f s <<EOF
-$(tail -n 1 "$dir/counts")
-EOF
-	# What the kernel itself reported is a failure of its own.
-	[ "$rc" -eq 0 ] || { f=$((f + 1)); cat "$dir/boot.log"; }
-	[ "$f" -eq 0 ] || say "$k: logs: $dir"
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-done
-say "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+boot_packed "$out" stress '(held|MISSED|seen): ' --mem 2G --nodes 2 --slow 6 \
+	--timeout $((seconds + 1800)) -- "$@"
