@@ -25,7 +25,7 @@ help:
 	@echo '                           (ROWS="release-* rt": only these rows)'
 	@echo 'make test-all              the machines of vm/tests-all.list, too: hours'
 	@echo 'make soak                  load with failures, 10^6 random operations, stress-ng: debug, kasan (hours)'
-	@echo 'make unit                  files of the kernel that decide, compiled in user space: seconds'
+	@echo 'make unit                  files of the kernel that decide, compiled in user space, and dmapstat on samples: seconds'
 	@echo 'make kernel CONFIG=...     one kernel: stock, or one of configs/'
 	@echo 'make -s image CONFIG=...   print the path of its bzImage'
 	@echo 'make shell CONFIG=...      a shell in the test machine, with the tools in it'
@@ -104,6 +104,7 @@ soak:
 
 unit: tree
 	@$(MAKE) -C $(or $(TREE),$(B)/linux)/tools/testing/unmapped OUTPUT=$(B)/unit run
+	@$(MAKE) -s -C tools/dmapstat O=$(B)/unit/dmapstat check
 
 check: tree
 	@scripts/check.sh $(OPTIONS)

@@ -141,15 +141,21 @@ g diff --no-renames --diff-filter=A --name-only base HEAD -- '*.c' '*.h' ':!tool
 done >>"$report"
 result "documents: htmldocs, kernel-doc" "$report"
 
-# 4. What is compiled in user space says that it is well.
+# 4. What is compiled in user space says that it is well, and so does dmapstat on samples.
 report=$out/unit
-unit() { make -C "$tree/tools/testing/unmapped" OUTPUT="$out/unit.d" run; }
+unit()
+{
+	unit_rc=0
+	make -C "$tree/tools/testing/unmapped" OUTPUT="$out/unit.d" run || unit_rc=1
+	make -s -C "$TOP/tools/dmapstat" O="$out/unit.d/dmapstat" check || unit_rc=1
+	return "$unit_rc"
+}
 if step "unit" "$out/unit.log" unit; then
 	: >"$report"
 else
 	grep -E '^ *not ok|^ *# .*:[0-9]+: |ERROR: |runtime error|error:|\*\*\*' "$out/unit.log" |
 		grep -v ': warning at ' >"$report" || :
-	echo "tools/testing/unmapped failed; see $out/unit.log" >>"$report"
+	echo "tests in user space failed; see $out/unit.log" >>"$report"
 fi
 result "unit: $(grep -c '^    ok' "$out/unit.log" || :) tests in user space" "$report"
 

@@ -172,10 +172,16 @@ static void show_events(const struct sample *s)
 	if (known(s, FLIP_UNMAP)) {
 		printf("  blocks        %10lld  unmapped, %lld put back, %lld could not be unmapped\n",
 		       v[FLIP_UNMAP], v[FLIP_REMAP], v[FLIP_FAIL]);
-		printf("  shootdowns    %10lld  flush%s of all processors for that, %lld for mermap windows\n",
-		       v[SHOOTDOWN], v[SHOOTDOWN] == 1 ? "" : "es", v[MERMAP_FLUSH]);
-		printf("  zeroed        %10s  when it was freed\n", pages_text(v[ZEROED]));
 	}
+	if (known(s, SHOOTDOWN)) {
+		printf("  shootdowns    %10lld  flush%s of all processors for that", v[SHOOTDOWN],
+		       v[SHOOTDOWN] == 1 ? "" : "es");
+		if (known(s, MERMAP_FLUSH))
+			printf(", %lld for mermap windows", v[MERMAP_FLUSH]);
+		putchar('\n');
+	}
+	if (known(s, ZEROED))
+		printf("  zeroed        %10s  when it was freed\n", pages_text(v[ZEROED]));
 	if (known(s, SPLIT_1G))
 		printf("  entries split %10lld  of 1 GiB, %lld of 2 MiB", v[SPLIT_1G], v[SPLIT_2M]);
 	if (known(s, SPLIT_1G) && known(s, COLLAPSE_1G))

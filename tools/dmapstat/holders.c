@@ -14,8 +14,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "dmapstat.h"
@@ -77,26 +75,31 @@ static FILE *open_of(int pid, const char *name)
 	return f;
 }
 
-static long long pages_of_fd(int pid, const char *fd)
+/* Which file a descriptor is of, and how many pages that has. */
+static bool look_at_fdinfo(int pid, const char *fd, unsigned long long *ino, long long *pages)
 {
 	char name[64], line[256];
-	long long pages = UNKNOWN;
+	bool found = false;
 	FILE *f;
 
+	*pages = UNKNOWN;
 	snprintf(name, sizeof(name), "fdinfo/%.20s", fd);
 	f = open_of(pid, name);
-	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "secretmem-pages: %lld", &pages);
+	while (f && fgets(line, sizeof(line), f)) {
+		found |= sscanf(line, "ino: %llu", ino) == 1;
+		sscanf(line, "secretmem-pages: %lld", pages);
+	}
 	if (f)
 		fclose(f);
-	return pages;
+	return found;
 }
 
 static void look_at_fds(struct holder *h)
 {
 	char path[PATH_MAX], link[sizeof(SECRETMEM_NAME) + 1];
+	unsigned long long ino;
 	struct dirent *d;
-	struct stat st;
+	long long pages;
 	ssize_t len;
 	DIR *dir;
 
@@ -107,11 +110,11 @@ static void look_at_fds(struct holder *h)
 	while (dir && (d = readdir(dir))) {
 		len = readlinkat(dirfd(dir), d->d_name, link, sizeof(link));
 		if (len != sizeof(SECRETMEM_NAME) - 1 || memcmp(link, SECRETMEM_NAME, len) ||
-		    fstatat(dirfd(dir), d->d_name, &st, 0))
+		    !look_at_fdinfo(h->pid, d->d_name, &ino, &pages))
 			continue;
 		h->fds++;
-		hold(h, st.st_ino);
-		find_file(st.st_ino)->pages = pages_of_fd(h->pid, d->d_name);
+		hold(h, ino);
+		find_file(ino)->pages = pages;
 	}
 	if (dir)
 		closedir(dir);

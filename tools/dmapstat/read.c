@@ -145,11 +145,12 @@ static bool ram_from_iomem(struct memory *m)
 	FILE *f = open_text("/proc/iomem");
 	unsigned long long start, end;
 	char line[256];
-	int at;
 
 	if (!f)
 		return false;
 	while (fgets(line, sizeof(line), f)) {
+		int at = 0;		/* stays so in a line that ends after its range */
+
 		/* Memory that a driver added is "System RAM (kmem)", and indented */
 		if (sscanf(line, " %llx-%llx : %n", &start, &end, &at) == 2 &&
 		    !strncmp(line + at, "System RAM", strlen("System RAM")) && end > start)
@@ -259,15 +260,16 @@ void read_ram(struct memory *m)
 	}
 }
 
-static bool read_flags(int fd, uint64_t *flags, uint64_t pfn, size_t nr)
+/* How many there are: past the end of memory none, and no page. -1: see errno */
+static ssize_t read_flags(int fd, uint64_t *flags, uint64_t pfn, size_t nr)
 {
 	ssize_t n = pread(fd, flags, nr * sizeof(*flags), pfn * sizeof(*flags));
 
 	if (n < 0)
-		return false;
-	/* Past the end of memory: no page there */
-	memset((char *)flags + n, 0, nr * sizeof(*flags) - n);
-	return true;
+		return n;
+	n /= sizeof(*flags);
+	memset(flags + n, 0, (nr - n) * sizeof(*flags));
+	return n;
 }
 
 /*
@@ -277,6 +279,7 @@ static bool read_flags(int fd, uint64_t *flags, uint64_t pfn, size_t nr)
 void read_blocks(struct memory *m, const struct sample *s)
 {
 	uint64_t flags[BLOCK_PAGES];
+	ssize_t n;
 	int fd;
 
 	m->has_blocks = false;
@@ -310,11 +313,13 @@ void read_blocks(struct memory *m, const struct sample *s)
 		/* An unmapped block is memory from its first page to its last. */
 		if (b->pages != BLOCK_PAGES)
 			continue;
-		if (!read_flags(fd, flags, pfn, 1))
+		n = read_flags(fd, flags, pfn, 1);
+		if (n < 0)
 			goto fail;
 		if (!(flags[0] >> KPF_NO_DIRECT_MAP & 1))
 			continue;
-		if (!read_flags(fd, flags, pfn, BLOCK_PAGES))
+		n = read_flags(fd, flags, pfn, BLOCK_PAGES);
+		if (n != BLOCK_PAGES)
 			goto fail;
 		b->unmapped = true;
 		for (size_t j = 0; j < BLOCK_PAGES; j++)
@@ -325,7 +330,9 @@ void read_blocks(struct memory *m, const struct sample *s)
 	return;
 fail:
 	snprintf(m->why_no_blocks, sizeof(m->why_no_blocks), "%s: %s", kpageflags_file,
-		 strerror(errno));
+		 n < 0 ? strerror(errno) : "cut off in the middle of a block");
+	for (size_t i = 0; i < m->nr_blocks; i++)
+		m->blocks[i].unmapped = m->blocks[i].free = 0;
 	close(fd);
 }
 
@@ -389,6 +396,16 @@ static void add_absent(struct memory *m, uint64_t start, uint64_t end, enum entr
 	}
 }
 
+/* Of page tables that were not read to their end, nothing is shown. */
+static void forget_entries(struct memory *m)
+{
+	m->has_entries = false;
+	m->nr_segments = 0;
+	memset(m->entry_bytes, 0, sizeof(m->entry_bytes));
+	for (size_t i = 0; i < m->nr_blocks; i++)
+		m->blocks[i].entry = m->blocks[i].absent = 0;
+}
+
 static enum entry entry_of(const char *level)
 {
 	return !strcmp(level, "pte") ? ENTRY_4K : !strcmp(level, "pmd") ? ENTRY_2M :
@@ -412,9 +429,7 @@ void read_entries(struct memory *m)
 	unsigned long long base = 0, start, end;
 	char line[256];
 
-	m->has_entries = false;
-	m->nr_segments = 0;
-	memset(m->entry_bytes, 0, sizeof(m->entry_bytes));
+	forget_entries(m);
 	if (!f) {
 		snprintf(
 			m->why_no_entries, sizeof(m->why_no_entries), "%s: %s%s", entries_file,
@@ -453,6 +468,8 @@ void read_entries(struct memory *m)
 		found = true;
 		entry = entry_of(level);
 		if ((present && entry == ENTRY_UNKNOWN) || start < base || end <= start) {
+			line[strcspn(line, "\n")] = 0;
+			forget_entries(m);
 			snprintf(m->why_no_entries, sizeof(m->why_no_entries),
 				 "%s: not understood: %.100s", entries_file, line);
 			fclose(f);
@@ -471,6 +488,8 @@ void read_entries(struct memory *m)
 			 "%s: it has no section \"Low Kernel Mapping\"", entries_file);
 	else
 		m->has_entries = true;
+	if (!m->has_entries)
+		forget_entries(m);
 	fclose(f);
 }
 
