@@ -6,7 +6,8 @@ set -eu
 usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
 
   --run LIST      tests to run, names or globs with commas between (vm/programs);
-                  without it: a shell on this terminal
+                  without it: a shell on this terminal. sh:COMMAND is a command for
+                  the machine's shell; what it prints is printed, and it must exit 0
   --out DIR       where console.log, results.ktap and monitor sockets go
                   (default: build/boot)
   --append TEXT   more kernel parameters
@@ -32,11 +33,13 @@ usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
   --monitor       sockets DIR/hmp.sock and DIR/qmp.sock
   --timeout SEC   the machine must be off by then (default: 900)
   --slow N        the tests' time limits times N
+  --short         memory is going to be short: that the kernel says of a request that it
+                  failed is no report
 
 Exit 0: the machine powered itself off, ran all that it was asked to run, and
 its kernel reported nothing. What the tests said is in DIR/results.ktap."
 
-run='' out=$BUILD/boot append='' cpu=max smp=4 mem=4G nodes='' low='' machine='' disk='' icount='' thread=multi seed='' monitor='' host='' timeout=900 slow=1
+run='' out=$BUILD/boot append='' cpu=max smp=4 mem=4G nodes='' low='' machine='' disk='' icount='' thread=multi seed='' monitor='' host='' timeout=900 slow=1 short=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--run)		run=$2; shift ;;
@@ -52,6 +55,7 @@ while [ $# -gt 0 ]; do
 	--host)		host=$2; shift ;;
 	--timeout)	timeout=$2; shift ;;
 	--slow)		slow=$2; shift ;;
+	--short)	short=1 ;;
 	--icount)	icount=1 ;;
 	--one-thread)	thread=single ;;
 	--seed)		seed=$2; shift ;;
@@ -80,6 +84,20 @@ if [ -f "$pidfile" ]; then
 	rm -f "$pidfile"
 fi
 rm -f "$console" "$results" "$out/hmp.sock" "$out/qmp.sock"
+
+# A word of the kernel's command line cannot be a command: it comes with the initramfs.
+command=
+case $run in
+sh:*)
+	need_tool cpio gzip
+	command=${run#sh:}
+	rm -rf "$out/command"
+	mkdir -p "$out/command/etc"
+	printf '%s\n' "$command" >"$out/command/etc/command"
+	(cd "$out/command" && find . | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) |
+		cat "$initrd" - >"$out/command.cpio.gz"
+	initrd=$out/command.cpio.gz run=command ;;
+esac
 
 # A /dev/kvm alone proves nothing: it may belong to a hypervisor that cannot
 # run this kernel. The processor has to say that it can.
@@ -226,6 +244,14 @@ touch "$console" "$results"
 # Serial consoles end lines with CR LF.
 sed -i 's/\r//g' "$console"
 
+# What the kernel said. Where memory is to be short, a request that failed, with its trace, is
+# left out: the first lines of that tell whose it was, the trace where.
+said()
+{
+	if [ -z "$short" ]; then cat "$console"; return; fi
+	awk '/page allocation failure: / { n = NR } !(/Call Trace:/ && n && NR - n < 12)' "$console"
+}
+
 report()
 {
 	note "$1"
@@ -234,11 +260,15 @@ report()
 	note "    log: $console"
 	exit 1
 }
-if grep -qE "$trouble" "$console"; then
-	report "the kernel reported:" awk -v re="$trouble" '$0 ~ re && !n { n = NR } n && NR < n + 25' "$console"
+said >"$out/said"
+if grep -qE "$trouble" "$out/said"; then
+	report "the kernel reported:" awk -v re="$trouble" '$0 ~ re && !n { n = NR } n && NR < n + 25' "$out/said"
 fi
+rm "$out/said"
+[ -z "$command" ] || sed -n '/^# command: /,/^\(not \)\{0,1\}ok /s/^  //p' "$results"
 [ -z "$disk" ] || [ "$starts" -gt 1 ] || report "the machine did not hibernate; the last lines:" tail -n 12 "$console"
 [ -z "$late" ] || report "no end within $timeout s; the last lines:" tail -n 12 "$console"
 [ "$rc" -eq 0 ] || report "QEMU failed ($rc):" tail -n 5 "$out/qemu.log"
 [ "$host_rc" -eq 0 ] || report "the look from outside failed:" tail -n 5 "$out/host.log"
 grep -q '^# vm: end' "$results" || report "the machine stopped in the middle; the last lines:" tail -n 12 "$console"
+[ -z "$command" ] || grep -q '^ok ' "$results" || { note "boot.sh: $(sed -n 's/^not ok 1 //p' "$results")"; exit 1; }

@@ -35,7 +35,7 @@ mkdir -p "$root/bin" "$root/etc"
 cp "$TOP/vm/stress/stress.sh" "$root/bin/"
 pack_with_libraries "$root" "$(command -v stress-ng)"
 echo "$seconds" >"$root/etc/stress.seconds"
-(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$out/packed.cpio.gz"
+archive "$root" "$out/packed.cpio.gz"
 
-boot_packed "$out" stress '(held|MISSED|seen): ' --mem 2G --nodes 2 --slow 6 \
+boot_packed "$out" stress '(held|MISSED|seen): ' --mem 2G --nodes 2 --slow 6 --short \
 	--timeout $((seconds + 1800)) -- "$@"

@@ -33,12 +33,14 @@ rc=$?
 touch /tmp/stress/end
 wait $churn
 sed -n 's/^stress-ng: //p' /tmp/stress/out | tail -n 60
-# 3: one of them did not have what it needs, and said so
-[ $rc -eq 0 ] || [ $rc -eq 3 ]
+# 2: one of them failed, with a line that says of what; for want of memory it may.
+# 3: one of them did not have what it needs, and said so.
+wrong=$(grep 'fail:' /tmp/stress/out | grep -vc 'errno=12 ')
+[ $rc -eq 0 ] || [ $rc -eq 3 ] || { [ $rc -eq 2 ] && grep -q 'fail:' /tmp/stress/out; }
 claim $? "stress-ng ends well, and secret memory has what was written: $rc"
 sort /tmp/stress/churn | uniq -c
-! grep -q 'fail:' /tmp/stress/out
-claim $? "nobody found wrong contents"
+[ "$wrong" -eq 0 ]
+claim $? "nobody found wrong contents, or failed but for want of memory: $wrong"
 if [ "$before" ]; then
 	now=$(zeroed)
 	echo "seen: $((now - before)) pages of secret memory erased"
