@@ -16,7 +16,7 @@ endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all soak unit kernel image shell tree save mail check cross bisect deps source clean machine demo fragmentation atomic-load kvm-selftests secret-programs bench bench-quick bench-off results pictures \
+.PHONY: help run test test-all soak unit kernel image shell tree save mail check cross bisect deps source clean machine demo fragmentation atomic-load kvm-selftests selftests secret-programs bench bench-quick bench-off results pictures \
 	deb deb-deps deb-test
 
 help:
@@ -40,6 +40,8 @@ help:
 	@echo 'make bisect                every commit of the series builds and boots (long)'
 	@echo 'make kvm-selftests         Linux'"'"'s KVM selftests, beside stock and off the direct map (hours;'
 	@echo '                           OPTIONS="--docs": docs/kvm-selftests.md)'
+	@echo 'make selftests             Linux'"'"'s own selftests of mm, x86 and memory-hotplug, and KUnit'"'"'s suites of'
+	@echo '                           mm and lib, beside stock (hours; OPTIONS="mm/cow": scripts/selftests.sh --help)'
 	@echo 'make secret-programs       sqlite3, openssl, xz and python3 with their memory secret, on stock, too'
 	@echo 'make fragmentation         a mixed load beside the stock kernel: what it does to memory'
 	@echo '                           (OPTIONS="--quick --seed 7": bench/fragmentation --help)'
@@ -121,6 +123,11 @@ kvm-selftests: tree
 	@$(MAKE) machine CONFIG=kvm
 	@scripts/kvm-selftests.sh $(OPTIONS)
 
+selftests: tree
+	@scripts/deps.sh selftests
+	@for k in suites-stock suites; do $(MAKE) machine CONFIG=$$k || exit 1; done
+	@scripts/selftests.sh $(OPTIONS)
+
 secret-programs: tree
 	@scripts/deps.sh programs
 	@for k in stock release; do $(MAKE) machine CONFIG=$$k || exit 1; done
@@ -166,5 +173,5 @@ deb-test: deb
 	@scripts/deb-test.sh
 
 clean:
-	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/mail $(B)/unit $(B)/bisect $(B)/cross $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb $(B)/htmldocs $(B)/kvm-selftests $(B)/secret-programs $(B)/stress
+	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/mail $(B)/unit $(B)/bisect $(B)/cross $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb $(B)/htmldocs $(B)/kvm-selftests $(B)/selftests $(B)/secret-programs $(B)/stress
 	@echo 'clean: build/linux, build/source and build/ccache stay; rm -rf build removes them, unsaved commits too'

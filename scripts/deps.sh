@@ -3,12 +3,12 @@
 # Install the Debian packages that the doors need.
 set -eu
 . "$(dirname "$0")/lib.sh"
-usage "${1:-}" "usage: deps.sh [deb | cross | programs]
+usage "${1:-}" "usage: deps.sh [deb | cross | programs | selftests]
 
 Installs what is missing of the Debian packages that the build, the test
 machine and the checks need, with apt-get (as root or through sudo); with deb,
-cross or programs, of those too that only 'make deb' and 'make deb-test', 'make cross' or
-'make secret-programs' and 'make soak' need."
+cross, programs or selftests, of those too that only 'make deb' and 'make deb-test',
+'make cross', 'make secret-programs' and 'make soak', or 'make selftests' need."
 
 # build; tests' headers; test machine; series and checks; report
 packages="gcc make flex bison bc libelf-dev libssl-dev xz-utils gzip cpio rsync kmod perl python3 ccache
@@ -25,6 +25,9 @@ deb)	packages="$packages dpkg-dev debhelper fakeroot libdw-dev lintian mmdebstra
 cross)	packages="$packages clang-19 lld-19 llvm-19 gcc-aarch64-linux-gnu gcc-riscv64-linux-gnu" ;;
 # what runs in the test machine with its memory secret
 programs) packages="$packages sqlite3 openssl xz-utils python3 stress-ng" ;;
+# what some of Linux's tests are linked with; 32-bit ones, without gcc-multilib, which
+# cannot be beside the compilers of cross
+selftests) packages="$packages libnuma-dev liburing-dev libc6-dev-i386 lib32gcc-$(gcc -dumpversion)-dev" ;;
 *)	die "no such set of packages: $1 (--help)" ;;
 esac
 

@@ -20,7 +20,7 @@ unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
 
 selftests=$tree/tools/testing/selftests
 # Linux's own, then every one of ours that this tree has.
-mm="memfd_secret gup_test gup_longterm"
+mm="memfd_secret gup_test gup_longterm guard-regions"
 # Of KVM's, where the kernel has it: what an emulated processor can do.
 kvm=
 ! grep -q '^CONFIG_KVM=[ym]' "$out/.config" ||

@@ -9,33 +9,10 @@ name, and why. The others are results.ktap of the machines. Exit 1 if a test tha
 on stock did not in another machine and is not known, or is known and passed, or if a
 machine did not run what the first one ran.
 """
-import re
 import sys
 
-SAID = re.compile(r"# (\S+): exit (\d+) after (\d+) s$")
-WORDS = {0: "pass", 4: "skip", 124: "no end in 300 s"}
-
-
-def read_results(path):
-    """How each test ended, by its name."""
-    results = {}
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            said = SAID.search(line.strip())
-            if said:
-                results[said[1]] = int(said[2])
-    return results
-
-
-def read_known(path):
-    """The reason of each test that cannot pass, by its name."""
-    known = {}
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip() and not line.startswith("#"):
-                name, reason = line.split(None, 1)
-                known[name] = reason.strip()
-    return known
+sys.dont_write_bytecode = True
+from suites import print_table, read_known, read_results, word  # noqa: E402
 
 
 def judge(name, stock, series, off, known):
@@ -49,11 +26,6 @@ def judge(name, stock, series, off, known):
     if off == 0 and name in known:
         return "is known to fail, and passes"
     return ""
-
-
-def word(status):
-    """What a reader of the table sees for an exit status, None without one."""
-    return "not run" if status is None else WORDS.get(status, f"fail ({status})")
 
 
 def main():
@@ -78,9 +50,7 @@ def main():
     passes = [sum(r.get(name) == 0 for name in stock) for r in (stock, series, off)]
     print(f"Of {len(stock)} tests {passes[0]} pass on stock, {passes[1]} with the series, and "
           f"{passes[2]} with all\nmemory of their guests off the direct map.\n")
-    print("| test | stock | series | off the direct map | |\n| --- | --- | --- | --- | --- |")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
+    print_table(("test", "stock", "series", "off the direct map", ""), rows)
     print(f"\nSkipped in each of them, mostly for want of a processor: {', '.join(skipped)}.")
     for line in bad:
         print(f"kvm-selftests: {line}", file=sys.stderr)

@@ -61,7 +61,7 @@ build()
 		mkdir -p "$root/kselftest/kvm-all/$(dirname "$t")"
 		strip -o "$root/kselftest/kvm-all/$t" "$bin/$t"
 	done
-	(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$out/$1.cpio.gz"
+	archive "$root" "$out/$1.cpio.gz"
 }
 
 step "selftests of stock" "$out/stock-build.log" build stock "$BUILD/source/linux" "$BUILD/kernel-kvm-stock"
@@ -70,12 +70,8 @@ step "selftests of the series" "$out/off-build.log" build off "$BUILD/linux" "$B
 # boot NAME KERNEL PROGRAMS PARAMS
 boot()
 {
-	mkdir -p "$out/$1"
-	cat "$BUILD/kernel-$2/initramfs.cpio.gz" "$out/$3.cpio.gz" >"$out/$1/initramfs"
-	step "$1" "$out/$1/boot.log" "$TOP/scripts/boot.sh" --out "$out/$1" --mem 3G --smp 4 --timeout 14400 \
-		--run selftests_kvm --append "no5lvl $4" \
-		"$BUILD/kernel-$2/arch/x86/boot/bzImage" "$out/$1/initramfs" || say "$1: see $out/$1/boot.log"
-	rm -f "$out/$1/initramfs"
+	boot_behind "$1" "$out/$1" "$BUILD/kernel-$2" "$out/$3.cpio.gz" --mem 3G --smp 4 --timeout 14400 \
+		--run selftests_kvm --append "no5lvl $4" || say "$1: see $out/$1/boot.log"
 }
 boot stock kvm-stock stock '' &
 boot series kvm stock ''

@@ -128,6 +128,24 @@ pack_with_libraries()
 	done
 }
 
+# archive ROOT FILE: all that is under ROOT, to be put behind an initramfs
+archive() { (cd "$1" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$2"; }
+
+# boot_behind WHAT OUT KERNEL-DIR ARCHIVE BOOT-OPTION...: boots that kernel with its initramfs
+# and the archive behind it
+boot_behind()
+{
+	what__=$1 dir__=$2 kernel__=$3 archive__=$4
+	shift 4
+	mkdir -p "$dir__"
+	cat "$kernel__/initramfs.cpio.gz" "$archive__" >"$dir__/initramfs"
+	rc__=0
+	step "$what__" "$dir__/boot.log" "$TOP/scripts/boot.sh" --out "$dir__" "$@" \
+		"$kernel__/arch/x86/boot/bzImage" "$dir__/initramfs" || rc__=$?
+	rm -f "$dir__/initramfs"
+	return "$rc__"
+}
+
 # boot_packed OUT TEST LINES BOOT-OPTION... -- KERNEL...: boots each kernel with its initramfs
 # and OUT/packed.cpio.gz on top, and runs TEST; one that warns of anything panics. Of what
 # TEST says the lines that begin with LINES, a regular expression, are printed, and what failed. The last line is "N passed, N failed, N skipped".
@@ -141,13 +159,9 @@ boot_packed()
 	passed_=0 failed_=0 skipped_=0
 	for k_; do
 		dir_=$out_/$k_ rc_=0
-		mkdir -p "$dir_"
-		cat "$BUILD/kernel-$k_/initramfs.cpio.gz" "$out_/packed.cpio.gz" >"$dir_/initramfs"
 		# shellcheck disable=SC2086
-		step "$k_" "$dir_/boot.log" "$TOP/scripts/boot.sh" --out "$dir_" --run "$test_" $options_ \
-			--append "no5lvl panic_on_warn=1" \
-			"$BUILD/kernel-$k_/arch/x86/boot/bzImage" "$dir_/initramfs" || rc_=$?
-		rm -f "$dir_/initramfs"
+		boot_behind "$k_" "$dir_" "$BUILD/kernel-$k_" "$out_/packed.cpio.gz" --run "$test_" $options_ \
+			--append "no5lvl panic_on_warn=1" || rc_=$?
 		touch "$dir_/results.ktap"
 		sed -n -E "s/^ *(# )?($lines_.*)/$k_: \2/p" "$dir_/results.ktap"
 		awk -f "$TOP/scripts/count.awk" "$dir_/results.ktap" >"$dir_/counts"

@@ -56,6 +56,6 @@ ls "$root"/usr/lib/python3*/os.py >/dev/null || die "python's library is not whe
 
 # Something to encrypt and to compress
 cat "$root"/lib/x86_64-linux-gnu/lib*.so* | head -c 2M >"$root/lib/secret-programs/data"
-(cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$out/packed.cpio.gz"
+archive "$root" "$out/packed.cpio.gz"
 
 boot_packed "$out" secret_programs '[a-z0-9]*: secret: ' --mem 2G --timeout 4000 -- "$@"

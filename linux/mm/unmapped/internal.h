@@ -17,7 +17,7 @@
  *
  * Locks, from the outermost:
  *
- *	1. mem_hotplug_lock		(get_online_mems(): the worker)
+ *	1. mem_hotplug_lock		(the worker: a trylock)
  *	   cpu_hotplug_lock		(unmapped_enable(): no other)
  *	   unmapped_pool::retry_lock	one request a zone reclaims for a block
  *	2. unmapped_pool::broken	a few requests a zone break up blocks

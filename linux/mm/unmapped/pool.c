@@ -435,7 +435,8 @@ static bool unmapped_pool_erase(struct unmapped_pool *pool)
 		if (!single_task_running())
 			return false;
 		/* It is not to be in the way of memory that goes offline */
-		get_online_mems();
+		if (!tryget_online_mems())
+			return false;
 		scoped_guard(spinlock_irqsave, &pool->zone->lock)
 			block = unmapped_take_unerased(pool, pageblock_order);
 		if (block) {
@@ -505,6 +506,20 @@ static bool unmapped_pool_fill(struct unmapped_pool *pool)
 }
 
 /*
+ * Have pages back from lists of CPUs. Not where memory goes online or offline: that
+ * empties them itself, and a worker that waits is a hung task after two minutes.
+ */
+static void unmapped_pool_drain(struct zone *zone)
+{
+	if (!tryget_online_mems())
+		return;
+	/* A zone that has lost its memory has lost its pages of whole blocks */
+	if (populated_zone(zone))
+		unmapped_drain_zone(zone);
+	put_online_mems();
+}
+
+/*
  * Let go of half of what is more than is to be kept, and with @idle set, was not
  * needed since the last look. Half of it, because it costs nothing to give a
  * block back and one shootdown to take it again.
@@ -515,11 +530,7 @@ static void unmapped_pool_shrink(struct unmapped_pool *pool, unsigned long keep,
 	struct zone *zone = pool->zone;
 	unsigned long nr;
 
-	/* A zone that has lost its memory has lost its pages of whole blocks */
-	get_online_mems();
-	if (populated_zone(zone))
-		unmapped_drain_zone(zone);
-	put_online_mems();
+	unmapped_pool_drain(zone);
 
 	scoped_guard(spinlock_irqsave, &zone->lock) {
 		nr = unmapped_pool_blocks(pool);
@@ -558,11 +569,13 @@ static void unmapped_pool_mend(struct unmapped_pool *pool)
 
 	/* It would be split again, and whoever needs the pool has to wait */
 	if (unmapped_pool_in_demand(pool) ||
-	    !test_and_clear_bit(UNMAPPED_POOL_MEND, &pool->flags))
+	    !test_bit(UNMAPPED_POOL_MEND, &pool->flags) || !tryget_online_mems())
 		return;
 
+	clear_bit(UNMAPPED_POOL_MEND, &pool->flags);
 	if (arch_direct_map_mend(zone->zone_start_pfn, zone_end_pfn(zone)))
 		set_bit(UNMAPPED_POOL_MEND, &pool->flags);
+	put_online_mems();
 }
 
 static void unmapped_pool_work_fn(struct work_struct *work)
@@ -574,10 +587,7 @@ static void unmapped_pool_work_fn(struct work_struct *work)
 	const bool erased = !keep || unmapped_pool_erase(pool);
 
 	if (!filled) {
-		get_online_mems();
-		if (populated_zone(pool->zone))
-			unmapped_drain_zone(pool->zone);
-		put_online_mems();
+		unmapped_pool_drain(pool->zone);
 		/* Still woken: requests need not do it meanwhile */
 		queue_delayed_work(unmapped_pool_wq, &pool->work,
 				   unmapped_pool_in_demand(pool) ?

@@ -14,7 +14,6 @@
  */
 #include <linux/container_of.h>
 #include <linux/direct_map.h>
-#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/pgtable.h>
@@ -73,7 +72,7 @@ void direct_map_free_table(struct ptdesc *table)
  * Costs one shootdown. The page table is free when no other CPU can be in it any
  * more: nobody waits for that.
  *
- * Context: Process context, without memory hotplug's lock. May sleep.
+ * Context: Process context, with memory hotplug's lock. May sleep.
  * Return: true if an entry was mended; there may be more.
  */
 bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
@@ -85,7 +84,6 @@ bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
 	if (!direct_gbpages)
 		return false;
 
-	get_online_mems();
 	mutex_lock(&mend_lock);
 	for (pfn = ALIGN_DOWN(start_pfn, PUD_SIZE >> PAGE_SHIFT);
 	     pfn < end_pfn && !table; pfn += PUD_SIZE >> PAGE_SHIFT) {
@@ -96,7 +94,6 @@ bool arch_direct_map_mend(unsigned long start_pfn, unsigned long end_pfn)
 		cond_resched();
 	}
 	mutex_unlock(&mend_lock);
-	put_online_mems();
 	if (!table)
 		return false;
 

@@ -10,6 +10,7 @@
 #include <linux/gfp.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/proc_fs.h>
@@ -687,8 +688,12 @@ static void alloc_large(struct kunit *test, struct worker *w, unsigned int wante
 static bool mend_gib(unsigned long addr)
 {
 	unsigned long pfn = PHYS_PFN(__pa(addr & PUD_MASK));
+	bool mended;
 
-	return arch_direct_map_mend(pfn, pfn + PUD_SIZE / PAGE_SIZE);
+	get_online_mems();
+	mended = arch_direct_map_mend(pfn, pfn + PUD_SIZE / PAGE_SIZE);
+	put_online_mems();
+	return mended;
 }
 
 static void gib_entry(struct kunit *test)

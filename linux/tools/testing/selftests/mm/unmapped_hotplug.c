@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -483,6 +484,83 @@ TEST_F_TIMEOUT(hotplug, cpu, 300)
 	       shared->rounds, 2 * KiB, cpus - 1);
 	settle();
 	EXPECT_EQ(read_vmstat("nr_no_direct_map_dirty"), 0);
+	CHECK_STATE(self);
+}
+
+/* What an attempt is about that only a signal ends, or 0: it has ended. */
+static pid_t memory_going(long nr)
+{
+	char path[128];
+	pid_t pid;
+
+	memory_path(path, sizeof(path), nr);
+	pid = fork();
+	if (!pid)
+		_exit(-write_file(path, "offline"));
+	for (int i = 0; i < 20; i++) {
+		sleep_ms(100);
+		if (pid < 0 || waitpid(pid, NULL, WNOHANG) == pid)
+			return 0;
+	}
+	return pid;
+}
+
+/*
+ * Memory that does not go, as somebody holds a page, keeps memory hotplug's lock. Who
+ * lets go of secret memory meanwhile has it back in the direct map all the same.
+ */
+TEST_F_TIMEOUT(hotplug, offline_takes_long, 300)
+{
+	const unsigned long block = memory_block_size();
+	const size_t size = 8 * BLOCK_SIZE;
+	int hold[2], nr_held = 0;
+	long nr, held[8], at, used, ms;
+	pid_t pid = 0;
+	char *mem, *secret;
+	size_t taken;
+
+	if (!block || memory_highest() < 0)
+		SKIP(return, "no memory hotplug");
+	ASSERT_EQ(pipe(hold), 0);
+	mem = take_until(&taken, 0, 0);
+	ASSERT_NE(mem, NULL);
+	for (nr = memory_highest(); nr > 0 && nr_held < 8; nr--) {
+		struct iovec page = { mem, 4096 };
+
+		at = find_page(mem, taken, nr * block, (nr + 1) * block);
+		if (at < 0)
+			continue;
+		page.iov_base = mem + at;
+		ASSERT_EQ(vmsplice(hold[1], &page, 1, 0), 4096);
+		held[nr_held++] = nr;
+	}
+	munmap(mem, taken);
+	for (int i = 0; i < nr_held && !pid; i++)
+		pid = memory_going(nr = held[i]);
+	if (!pid) {
+		close(hold[0]);
+		close(hold[1]);
+		SKIP(return, "none of %d memory blocks is tried for long", nr_held);
+	}
+
+	secret = secret_map(size);
+	ASSERT_NE(secret, MAP_FAILED);
+	touch(secret, size, PATTERN);
+	used = read_vmstat("nr_no_direct_map");
+	munmap(secret, size);
+	for (ms = 0; ms < 30000; ms += 100) {
+		if (read_vmstat("nr_no_direct_map") <= used - (long)(size / 4096) / 2)
+			break;
+		sleep_ms(100);
+	}
+	TH_LOG("memory block %ld: let go of within %ld ms", nr, ms);
+	EXPECT_LT(ms, 30000);
+	/* It is still being tried */
+	EXPECT_EQ(waitpid(pid, NULL, WNOHANG), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(hold[0]);
+	close(hold[1]);
 	CHECK_STATE(self);
 }
 
