@@ -12,7 +12,7 @@ machine did not run what the first one ran.
 import sys
 
 sys.dont_write_bytecode = True
-from suites import print_table, read_known, read_results, word  # noqa: E402
+from suites import end, print_table, read_known, read_results, word  # noqa: E402
 
 
 def judge(name, stock, series, off, known):
@@ -52,11 +52,7 @@ def main():
           f"{passes[2]} with all\nmemory of their guests off the direct map.\n")
     print_table(("test", "stock", "series", "off the direct map", ""), rows)
     print(f"\nSkipped in each of them, mostly for want of a processor: {', '.join(skipped)}.")
-    for line in bad:
-        print(f"kvm-selftests: {line}", file=sys.stderr)
-    if not stock:
-        print("kvm-selftests: stock ran nothing", file=sys.stderr)
-    sys.exit(1 if bad or not stock else 0)
+    end("kvm-selftests", stock, bad)
 
 
 main()

@@ -33,16 +33,6 @@ mkdir -p "$out"
 unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
 
 tests=$*
-chosen()
-{
-	[ "$tests" ] || return 0
-	for glob in $tests; do
-		# shellcheck disable=SC2254
-		case $1 in $glob) return 0 ;; esac
-	done
-	return 1
-}
-
 # build NAME TREE KERNEL-DIR: the programs of that tree, static, as an archive that is
 # put behind the kernel's initramfs
 build()

@@ -128,6 +128,17 @@ pack_with_libraries()
 	done
 }
 
+# chosen NAME: is it one of the names and globs in $tests, or are these none?
+chosen()
+{
+	[ "$tests" ] || return 0
+	for glob in $tests; do
+		# shellcheck disable=SC2254
+		case $1 in $glob) return 0 ;; esac
+	done
+	return 1
+}
+
 # archive ROOT FILE: all that is under ROOT, to be put behind an initramfs
 archive() { (cd "$1" && find . | sort | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) >"$2"; }
 

@@ -16,7 +16,7 @@ import re
 import sys
 
 sys.dont_write_bytecode = True
-from suites import SAID, print_table, read_known, read_lines, word  # noqa: E402
+from suites import SAID, end, print_table, read_known, read_lines, word  # noqa: E402
 
 PART = re.compile(r"(?:# )?(not ok|ok) \d+ *(?:- )?(.*)$")
 # What is another number each time has no part in a name
@@ -164,11 +164,7 @@ def main():
         print("Not built: " + "; ".join(missing) + ".\n")
     print("Left out: `gup_test` in all 240 ways of `run_vmtests.sh -a`; `khugepaged all:file`, which wants")
     print("a file system on a disk. `test_vmalloc.sh` and `test_page_frag.sh` go fewer rounds.")
-    for line in bad:
-        print(f"selftests: {line}", file=sys.stderr)
-    if not stock:
-        print("selftests: stock ran nothing", file=sys.stderr)
-    sys.exit(1 if bad or not stock else 0)
+    end("selftests", stock, bad)
 
 
 main()

@@ -53,16 +53,6 @@ mkdir -p "$bin/mm" "$bin/x86"
 unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
 
 tests=$*
-chosen()
-{
-	[ "$tests" ] || return 0
-	for glob in $tests; do
-		# shellcheck disable=SC2254
-		case $1 in $glob) return 0 ;; esac
-	done
-	return 1
-}
-
 # Both Makefiles ask a compiler what it can do, with headers of the system. What cannot be
 # built is found out here.
 m32=0

@@ -2,6 +2,7 @@
 """What kvm-selftests.py and selftests.py have in common: results that vm/kvm.sh and
 vm/selftests.sh printed, files of tests that are known to differ, tables."""
 import re
+import sys
 
 SAID = re.compile(r"# (\S.*): exit (\d+) after (\d+) s$")
 WORDS = {0: "pass", 4: "skip", 124: "no end in time"}
@@ -41,3 +42,10 @@ def print_table(columns, rows):
     print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns))
     for row in rows:
         print("| " + " | ".join(row) + " |")
+
+
+def end(program, stock, bad):
+    """Says what is bad, and exits with 1 if anything is, or if stock ran nothing."""
+    for line in bad + ([] if stock else ["stock ran nothing"]):
+        print(f"{program}: {line}", file=sys.stderr)
+    sys.exit(1 if bad or not stock else 0)
