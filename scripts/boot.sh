@@ -129,6 +129,8 @@ fi
 # On a busy host the emulated timers are late, and a kernel that measures one
 # clock with another may wait for ever while it starts: so tell it.
 params="console=ttyS0 earlyprintk=serial,ttyS0,115200 panic=-1 no_timer_check tsc=reliable lpj=40000000"
+# Where tests have more time, a task that is ready to run may have to wait for longer, too.
+[ "$slow" -eq 1 ] || params="$params rcupdate.rcu_cpu_stall_timeout=$((21 * slow < 300 ? 21 * slow : 300))"
 case $accel in
 *multi|*single)	khz=$(tsc_khz) && params="$params tsc_early_khz=$khz" ;;
 esac
