@@ -94,9 +94,9 @@ sh:*)
 	rm -rf "$out/command"
 	mkdir -p "$out/command/etc"
 	printf '%s\n' "$command" >"$out/command/etc/command"
-	(cd "$out/command" && find . | cpio -o -H newc -R 0:0 --quiet | gzip -n -1) |
-		cat "$initrd" - >"$out/command.cpio.gz"
-	initrd=$out/command.cpio.gz run=command ;;
+	archive "$out/command" "$out/command.cpio.gz"
+	cat "$initrd" "$out/command.cpio.gz" >"$out/command/initramfs"
+	initrd=$out/command/initramfs run=command ;;
 esac
 
 # A /dev/kvm alone proves nothing: it may belong to a hypervisor that cannot
