@@ -26,7 +26,8 @@ bool unmapped_free_page(struct page *page, unsigned int order, bool tainted);
 unsigned long unmapped_erase_folios(const struct folio_batch *folios,
 				    unsigned int first);
 bool unmapped_erase_pages(struct page *page, unsigned int nr);
-bool unmapped_pcp_free(struct page *page, unsigned int order, freetype_t freetype);
+unsigned int unmapped_pcp_free(struct page *const *pages, unsigned int nr,
+			       unsigned int order, freetype_t freetype);
 
 /* Others want free blocks back: take.c, drain.c */
 bool unmapped_give_back(struct zone *zone, unsigned int order,
@@ -56,12 +57,6 @@ static inline struct page *unmapped_alloc(gfp_t gfp, unsigned int order,
 					  struct alloc_context *ac)
 {
 	return NULL;
-}
-
-static inline unsigned long
-unmapped_erase_folios(const struct folio_batch *folios, unsigned int first)
-{
-	return 0;
 }
 
 static inline bool unmapped_erase_pages(struct page *page, unsigned int nr)

@@ -21,8 +21,8 @@
  *   bench.lives=LIST	secret: of cold, warm, whole, populate, random, ahead (all). cold is
  *			the first one after no block is unmapped any more: wait for
  *			that. whole is a second life that nobody looks at between fault
- *			and free, random one that is touched in that order; ahead is a
- *			first one by fallocate()
+ *			and free, random one that is touched in that order, a second
+ *			after the one before; ahead is a first one by fallocate()
  *   bench.ways=LIST	window: of mermap, vmap, vm_map_ram, kmap_local (all);
  *			guest: of fault, fallocate, prefault, write (all)
  *   bench.boot=LIST	guest: processors of a guest of the first size (none)

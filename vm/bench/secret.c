@@ -219,6 +219,9 @@ static void live_all(enum kind kind, const char *lives, long mib, int threads)
 		life.mib = mib;
 		if (life.first && kind == SECRET)
 			drain();
+		/* What others left to be done in the background is not this one's */
+		if (life.random)
+			sleep_ms(1000);
 		live_once(&life, threads);
 	}
 }

@@ -18,7 +18,6 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
-#include <linux/preempt.h>
 #include <linux/vmstat.h>
 
 #include "internal.h"
@@ -116,6 +115,25 @@ static void unmapped_pcp_fill(struct unmapped_pool *pool, struct unmapped_pcp *p
 	}
 }
 
+/* The lists of this CPU, which does not go offline meanwhile. */
+static struct unmapped_pcp *unmapped_pcp_trylock(struct unmapped_pool *pool)
+{
+	struct unmapped_pcp *pcp;
+
+	pcpu_task_pin();
+	pcp = this_cpu_ptr(pool->pcp);
+	if (spin_trylock(&pcp->lock))
+		return pcp;
+	pcpu_task_unpin();
+	return NULL;
+}
+
+static void unmapped_pcp_unlock(struct unmapped_pcp *pcp)
+{
+	spin_unlock(&pcp->lock);
+	pcpu_task_unpin();
+}
+
 /**
  * unmapped_pcp_alloc() - take a page from this CPU's lists
  * @pool: zone and property
@@ -135,9 +153,8 @@ struct page *unmapped_pcp_alloc(struct unmapped_pool *pool, unsigned int order,
 	if (!pool->pcp || order > PAGE_ALLOC_COSTLY_ORDER)
 		return NULL;
 
-	guard(migrate)();
-	pcp = this_cpu_ptr(pool->pcp);
-	if (!spin_trylock(&pcp->lock))
+	pcp = unmapped_pcp_trylock(pool);
+	if (!pcp)
 		return NULL;
 
 	if (list_empty(&pcp->lists[order]))
@@ -147,39 +164,45 @@ struct page *unmapped_pcp_alloc(struct unmapped_pool *pool, unsigned int order,
 		list_del(&page->pcp_list);
 		pcp->count -= 1 << order;
 	}
-	spin_unlock(&pcp->lock);
+	unmapped_pcp_unlock(pcp);
 	return page;
 }
 
 /**
- * unmapped_pcp_free() - put a page on this CPU's lists
- * @page: the page, prepared for freeing, and erased where its contents die
- * @order: its order
- * @freetype: its freetype
+ * unmapped_pcp_free() - put pages on this CPU's lists
+ * @pages: the pages, prepared for freeing, and erased where their contents die
+ * @nr: how many there are
+ * @order: the order of each
+ * @freetype: their freetype
  *
  * Context: any but NMI.
- * Return: false if the caller has to put it on the free lists.
+ * Return: how many of them, from the first on, are on a list now. These are of
+ * one zone. If it is 0, the caller has to put the first on the free lists.
  */
-bool unmapped_pcp_free(struct page *page, unsigned int order, freetype_t freetype)
+unsigned int unmapped_pcp_free(struct page *const *pages, unsigned int nr,
+			       unsigned int order, freetype_t freetype)
 {
-	struct unmapped_pool *pool = unmapped_pool(page_zone(page), freetype);
+	struct zone *zone = page_zone(pages[0]);
+	struct unmapped_pool *pool = unmapped_pool(zone, freetype);
 	struct unmapped_pcp *pcp;
+	unsigned int i = 0;
 
 	if (!pool->pcp || order > PAGE_ALLOC_COSTLY_ORDER)
-		return false;
+		return 0;
 
-	guard(migrate)();
-	pcp = this_cpu_ptr(pool->pcp);
-	if (!spin_trylock(&pcp->lock))
-		return false;
+	pcp = unmapped_pcp_trylock(pool);
+	if (!pcp)
+		return 0;
 
-	list_add(&page->pcp_list, &pcp->lists[order]);
-	pcp->count += 1 << order;
-	__count_vm_events(PGFREE, 1 << order);
-	if (pcp->count > UNMAPPED_PCP_MAX)
-		unmapped_pcp_spill(pool, pcp, UNMAPPED_PCP_BATCH);
-	spin_unlock(&pcp->lock);
-	return true;
+	do {
+		list_add(&pages[i]->pcp_list, &pcp->lists[order]);
+		pcp->count += 1 << order;
+		if (pcp->count > UNMAPPED_PCP_MAX)
+			unmapped_pcp_spill(pool, pcp, UNMAPPED_PCP_BATCH);
+	} while (++i < nr && page_zone(pages[i]) == zone);
+	__count_vm_events(PGFREE, i << order);
+	unmapped_pcp_unlock(pcp);
+	return i;
 }
 
 VISIBLE_IF_KUNIT int unmapped_pcp_count(struct unmapped_pool *pool, int cpu)
