@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
 	shift 2
 done
 
-need_tool awk gcc make qemu-system-x86_64
+need_tool gcc make python3 qemu-system-x86_64
 out=$BUILD/demo
 rm -rf "$out"
 mkdir -p "$out"
@@ -72,7 +72,4 @@ for k in stock this; do
 	sed -n "s/^proof /$k proof /p" "$out/$k/host.out"
 done >"$out/figures"
 
-# The limits are those of bench/limits
-limit() { awk -v name="$1" '$1 == name { print $2 }' "$TOP/bench/limits"; }
-awk -v runs="$runs" -v limit_both="$(limit P3_BOTH)" -v limit_fault="$(limit P3_FAULT)" \
-	-f "$TOP/scripts/demo.awk" "$out/figures"
+python3 "$TOP/bench/report" demo "$out/figures" "$runs"

@@ -1,95 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Turns what bench/bench's machines printed into bench.json, results.md and the
-data of its plots, and judges what was claimed.
+"""Turns what machines printed into a report, and judges what was claimed.
 
-usage: report DIRECTORY
+usage: report bench DIRECTORY
+       report demo FIGURES RUNS
+       report fragmentation DIRECTORY MACHINE...
+       report atomic-load STOCK THIS
 
-DIRECTORY has facts (NAME=VALUE lines) and machines/*/ with machine, results.ktap and
-console.log. Exit 0: every claim held. 1: one did not. 2: something is missing."""
+bench: DIRECTORY has facts (NAME=VALUE lines) and machines/*/ with machine, results.ktap
+and console.log. demo: FIGURES are those of scripts/demo.sh. fragmentation: DIRECTORY/MACHINE/
+has facts (KEY VALUE lines) and samples.csv; stock is the first MACHINE. atomic-load: two
+results.ktap. The limits are in bench/limits.
 
-import json
-import os
-import statistics
+Exit 0: every claim held. 1: one did not, or figures are missing. 2: there is nothing that
+could be judged."""
+
 import sys
 
 # No bytecode beside the modules: they are in the repository
 sys.dont_write_bytecode = True
 
-from claims import on, same
-from growth import growth
-from guest import guest
-from others import bystander, day
-from pages import pagealloc, window
-from results import Results
-from secret import secret, secret_time
+from atomic_load import atomic_load
+from bench import bench
+from demo import demo
+from fragmentation import fragmentation
 
-
-def write_json(r):
-    figures = {}
-    for b in r.boots:
-        for figure, labels, values in b.samples:
-            key = (b.row, b.kernel, b.facts["mode"], figure, tuple(labels.items()))
-            for name, value in values.items():
-                figures.setdefault(key, {}).setdefault(name, []).append(value)
-    with open(os.path.join(r.directory, "bench.json"), "w") as f:
-        json.dump({
-            "facts": r.facts,
-            "machines": [dict(b.facts, version=b.version) for b in r.boots],
-            "figures": [{
-                "row": row, "kernel": kernel, "mode": mode, "figure": figure, "labels": dict(labels),
-                "values": {name: {"median": statistics.median(v), "min": min(v), "max": max(v), "samples": v}
-                           for name, v in values.items()},
-            } for (row, kernel, mode, figure, labels), values in figures.items()],
-            "claims": r.claims,
-        }, f, indent=1)
-        f.write("\n")
-
-
-def head(r):
-    """What was measured, where and how."""
-    facts = r.facts
-    versions = {k: next((b.version for b in r.boots if b.kernel == k), None) for k in ("stock", "release", "unused", "used")}
-    version = versions["stock"] or versions["release"] or versions["unused"] or versions["used"]
-    again = "make bench" if facts["set"] == "full" else "make bench-quick"
-    return ["# Results", "",
-            f"Written by `{again}`, {facts['date']}; nothing of it by hand. Stock is Linux {version} without this work, with",
-            f"the same configuration. The host: {facts['host']}, {facts['host_processors']} processors,",
-            f"{int(facts['host_memory_mib']) // 1024} GiB; {facts['qemu']}. Kernels: "
-            + ", ".join(f"{k[7:]} {v}" for k, v in facts.items() if k.startswith("kernel_")) +
-            f"; repository {facts['repository']}.", "",
-            "What decides is *instructions*, counted by machines in which one instruction takes one nanosecond and whose",
-            "processors take turns on one thread: they are the same on any host. They are no times: a cache miss costs",
-            "nothing there, and a repeated string instruction is counted once for each repetition, so that clearing a",
-            "page with `rep stosb` is 4096 of them. Times are of an emulator, on a host that may do other things; read",
-            "them as ratios, and with their spread.", ""]
-
-
-def verdict(r, missed):
-    out = ["## What was claimed", "", "```"]
-    for c in sorted(r.claims, key=lambda c: ("P3", "guest", "P4", "P5", "on", "same").index(c["claim"])):
-        out.append(f"{'held  ' if c['held'] else 'MISSED'}  {c['claim']:<5} {c['text']}")
-    out.append("")
-    out.append("every claim held" if not missed else f"{missed} of {len(r.claims)} claims missed")
-    return out + ["```", ""]
+# What is judged, by whom, from how many arguments: at least, at most
+JUDGES = {"bench": (bench, 1, 1), "demo": (demo, 2, 2),
+          "fragmentation": (fragmentation, 3, 4), "atomic-load": (atomic_load, 2, 2)}
 
 
 def main():
-    if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
+    if len(sys.argv) == 2 and sys.argv[1] in ("-h", "--help"):
+        print(__doc__)
+        sys.exit(0)
+    judge, least, most = JUDGES.get(sys.argv[1] if len(sys.argv) > 1 else "", (None, 0, 0))
+    if judge is None or not least <= len(sys.argv) - 2 <= most:
         print(__doc__, file=sys.stderr)
-        sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
-    r = Results(sys.argv[1])
-    sections = []
-    for section in (secret, secret_time, guest, pagealloc, window, bystander, growth, day, same):
-        sections += section(r)
-    on(r)
-
-    missed = sum(not c["held"] for c in r.claims)
-    text = "\n".join(head(r) + verdict(r, missed) + sections).rstrip("\n") + "\n"
-    with open(os.path.join(r.directory, "results.md"), "w") as f:
-        f.write(text)
-    write_json(r)
-    sys.stdout.write(text)
-    sys.exit(1 if missed else 0)
+        sys.exit(2)
+    sys.exit(0 if judge(*sys.argv[2:]) else 1)
 
 
 main()

@@ -3,7 +3,8 @@
 
 import statistics
 
-from results import SAME, Stat
+from limits import SAME
+from results import Stat
 from text import n, table
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Guest memory off the direct map beside such in it: tables and claims."""
 
-from results import LIMITS
+from limits import LIMITS
 from text import n, table, times
 
 WAYS = (("fault", "touched by the monitor"), ("fallocate", "the same after `fallocate()`"),

@@ -3,7 +3,7 @@
 
 import statistics
 
-from results import P4_MORE, P5_MOST, SAME
+from limits import P4_MORE, P5_MOST, SAME
 from text import data, n, percent, spread, table, titled
 
 ORDERS = ("0", "3", "9")

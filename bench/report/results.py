@@ -1,31 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What bench/bench's machines printed, and the limits of what is claimed of it."""
+"""What bench/bench's machines printed."""
 
 import os
 import re
 import statistics
 import sys
 
+from limits import number
+
 
 def die(text):
     print(f"report: {text}", file=sys.stderr)
     sys.exit(2)
-
-
-def number(text):
-    value = float(text)
-    return int(value) if value == int(value) else value
-
-
-def limits():
-    """The limits of the claims, which scripts/demo.awk has from there as well."""
-    bench = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    with open(os.path.join(bench, "limits")) as f:
-        return {w[0]: number(w[1]) for w in map(str.split, f) if w and w[0] != "#"}
-
-
-LIMITS = limits()
-P4_MORE, P5_MOST, SAME = LIMITS["P4_MORE"], LIMITS["P5_MOST"], LIMITS["SAME"]
 
 
 def pairs(words):

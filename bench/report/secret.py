@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Secret memory beside an ordinary memfd: tables and P3."""
 
-from results import LIMITS, Stat
+from limits import LIMITS
+from results import Stat
 from text import data, n, spread, table, times, titled
 
 KINDS = ("memfd", "locked", "secret")

@@ -32,6 +32,22 @@ def spread(s):
     return f"{s.median:.2f}x ({s.low:.2f}-{s.high:.2f})"
 
 
+def plain(x):
+    """A number as it was counted; what is not there is empty."""
+    if x is None or isinstance(x, str):
+        return x or ""
+    return str(int(x)) if x == int(x) else f"{x:.6g}"
+
+
+def row(wide, each, what, *cells):
+    """A line of a table without rules: the first column is text, the others are numbers."""
+    return f"  {what:<{wide}}" + "".join(f" {plain(c):>{each}}" for c in cells)
+
+
+def said(held, text, missed="MISSED"):
+    return f"{'held' if held else missed:<6}  {text}"
+
+
 def table(head, rows):
     """The first column is text, the others are numbers. What is all dashes is left out."""
     rows = [r for r in rows if any(c != "-" for c in r[1:])]

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The limits of the claims, which are in bench/limits."""
+
+import os
+
+
+def number(text):
+    value = float(text)
+    return int(value) if value == int(value) else value
+
+
+def limits():
+    bench = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    with open(os.path.join(bench, "limits")) as f:
+        return {w[0]: number(w[1]) for w in map(str.split, f) if w and w[0] != "#"}
+
+
+LIMITS = limits()
+P4_MORE, P5_MOST, SAME = LIMITS["P4_MORE"], LIMITS["P5_MOST"], LIMITS["SAME"]
