@@ -14,13 +14,15 @@ else the host does; each has other random numbers, and each is judged.
   --runs N      how often to count (default: 3)
   --stock DIR   kernel build directory of stock (default: build/kernel-keys-stock)
   --this DIR    that of the kernel with this work (default: build/kernel-keys)
+  --docs        if every claim held, put the report into README.md
 
 Exit 0 only if every claim held. What the machines said is in build/demo/."
 
-runs=3 stock=$BUILD/kernel-keys-stock this=$BUILD/kernel-keys
+runs=3 stock=$BUILD/kernel-keys-stock this=$BUILD/kernel-keys docs=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--runs|--stock|--this) [ $# -ge 2 ] || die "$1 needs an argument (--help)" ;;
+	--docs)	docs=$TOP/README.md; shift; continue ;;
 	*) die "unknown option $1 (--help)" ;;
 	esac
 	case $1 in
@@ -72,4 +74,4 @@ for k in stock this; do
 	sed -n "s/^proof /$k proof /p" "$out/$k/host.out"
 done >"$out/figures"
 
-python3 "$TOP/bench/report" demo "$out/figures" "$runs"
+python3 "$TOP/bench/report" demo "$out/figures" "$runs" ${docs:+"$docs"}

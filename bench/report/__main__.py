@@ -2,14 +2,15 @@
 """Turns what machines printed into a report, and judges what was claimed.
 
 usage: report bench DIRECTORY
-       report demo FIGURES RUNS
+       report demo FIGURES RUNS [FILE]
        report fragmentation DIRECTORY MACHINE...
        report atomic-load STOCK THIS
 
 bench: DIRECTORY has facts (NAME=VALUE lines) and machines/*/ with machine, results.ktap
-and console.log. demo: FIGURES are those of scripts/demo.sh. fragmentation: DIRECTORY/MACHINE/
-has facts (KEY VALUE lines) and samples.csv; stock is the first MACHINE. atomic-load: two
-results.ktap. The limits are in bench/limits.
+and console.log. demo: FIGURES are those of scripts/demo.sh; the report that is in FILE is
+replaced if every claim held. fragmentation: DIRECTORY/MACHINE/ has facts (KEY VALUE lines)
+and samples.csv; stock is the first MACHINE. atomic-load: two results.ktap. The limits are
+in bench/limits.
 
 Exit 0: every claim held. 1: one did not, or figures are missing. 2: there is nothing that
 could be judged."""
@@ -25,7 +26,7 @@ from demo import demo
 from fragmentation import fragmentation
 
 # What is judged, by whom, from how many arguments: at least, at most
-JUDGES = {"bench": (bench, 1, 1), "demo": (demo, 2, 2),
+JUDGES = {"bench": (bench, 1, 1), "demo": (demo, 2, 3),
           "fragmentation": (fragmentation, 3, 4), "atomic-load": (atomic_load, 2, 2)}
 
 

@@ -235,8 +235,7 @@ void op_remap(void)
 	size_t other = draw_pages(FILE_PAGES), less;
 
 	from = how == MOVE ? mapped_part(from) : one_mapping(from);
-	/* Locked mappings that stay are locked no more: all of the mapping, or that part */
-	if (!from.nr || (stock && how == KEEP)) {
+	if (!from.nr) {
 		stats.nothing++;
 		return;
 	}
@@ -315,16 +314,10 @@ static int advise_slot(struct slot *s, int advice)
 	switch (advice) {
 	case MADV_REMOVE:
 		if (stock)
-			return EINVAL;
+			return EOPNOTSUPP;
 		file_forget(&files[s->file], s->page, 1);
 		return 0;
-	case MADV_DONTNEED:
-	case MADV_COLD:
-	case MADV_PAGEOUT:
-		return stock ? EINVAL : 0;
 	case MADV_GUARD_INSTALL:
-		if (stock)
-			return EINVAL;
 		s->guard = true;
 		return 0;
 	case MADV_GUARD_REMOVE:
