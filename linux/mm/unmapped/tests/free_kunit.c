@@ -312,7 +312,7 @@ static void free_quarantine(struct kunit *test)
 /* A batch: unmapped pages among others, each goes where it belongs. */
 static void free_batch(struct kunit *test)
 {
-	struct page *dirty[8];
+	struct page *dirty[8], *plain[ARRAY_SIZE(dirty)];
 	unsigned long zeroed, flushes;
 	struct folio_batch batch;
 	LIST_HEAD(taken);
@@ -322,13 +322,14 @@ static void free_batch(struct kunit *test)
 	zeroed = ut_event(UNMAPPED_ZEROED_PAGES);
 	folio_batch_init(&batch);
 	for (int i = 0; i < ARRAY_SIZE(dirty); i++) {
-		struct page *plain = alloc_page(GFP_KERNEL);
-
-		KUNIT_ASSERT_NOT_NULL(test, plain);
+		plain[i] = alloc_page(GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, plain[i]);
 		dirty[i] = dirty_page(test, 0);
-		set_page_count(plain, 0);
+		/* No page has that here, and none is free with it */
+		set_bit(PG_arch_1, &plain[i]->flags.f);
+		set_page_count(plain[i], 0);
 		set_page_count(dirty[i], 0);
-		folio_batch_add(&batch, page_folio(plain));
+		folio_batch_add(&batch, page_folio(plain[i]));
 		folio_batch_add(&batch, page_folio(dirty[i]));
 	}
 	/* One of them was shown by a window, and has to wait */
@@ -337,6 +338,8 @@ static void free_batch(struct kunit *test)
 	ut_settle();
 	KUNIT_EXPECT_EQ(test, ut_event(UNMAPPED_ZEROED_PAGES) - zeroed, ARRAY_SIZE(dirty));
 	KUNIT_EXPECT_EQ(test, nr_flushes() > flushes, IS_ENABLED(CONFIG_MERMAP));
+	for (int i = 0; i < ARRAY_SIZE(plain); i++)
+		KUNIT_EXPECT_FALSE(test, test_bit(PG_arch_1, &plain[i]->flags.f));
 
 	ut_empty_pool(test, &taken);
 	for (int i = 0; i < ARRAY_SIZE(dirty); i++) {
