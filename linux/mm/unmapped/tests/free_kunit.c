@@ -322,8 +322,7 @@ static void free_batch(struct kunit *test)
 	zeroed = ut_event(UNMAPPED_ZEROED_PAGES);
 	folio_batch_init(&batch);
 	for (int i = 0; i < ARRAY_SIZE(dirty); i++) {
-		plain[i] = alloc_page(GFP_KERNEL);
-		KUNIT_ASSERT_NOT_NULL(test, plain[i]);
+		plain[i] = alloc_page(GFP_KERNEL | __GFP_NOFAIL);
 		dirty[i] = dirty_page(test, 0);
 		/* No page has that here, and none is free with it */
 		set_bit(PG_arch_1, &plain[i]->flags.f);
