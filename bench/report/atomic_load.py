@@ -107,7 +107,7 @@ def table(machines):
 
 
 def judge(stock, this):
-    j = Judge("  ", "MISSED")
+    j = Judge("  ")
     j.claim(stock.rounds == this.rounds, "as many rounds on both")
     for nr in map(str, range(1, stock.rounds + 1)):
         had, made, churned = ([m.round[nr, name] for m in (stock, this)] for name in ("had", "attempts", "churned"))
@@ -137,5 +137,5 @@ def atomic_load(*files):
             print("atomic-load: results are not complete:" + "".join(f" {name}" for name in m.missing))
             return False
     j = judge(*machines)
-    print("\n".join(table(machines) + ["", "What was claimed"] + j.lines + ([] if j.missed else ["", j.verdict()])))
+    print("\n".join(table(machines) + ["", "What was claimed"] + j.lines + ["", j.verdict()]))
     return not j.missed

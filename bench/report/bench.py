@@ -10,6 +10,7 @@ import sys
 from claims import on, same
 from growth import growth
 from guest import guest
+from judge import verdict
 from others import bystander, day
 from pages import pagealloc, window
 from results import Results
@@ -57,13 +58,12 @@ def head(r):
             "them as ratios, and with their spread.", ""]
 
 
-def verdict(r, missed):
+def judged(r, missed):
     out = ["## What was claimed", "", "```"]
     for c in sorted(r.claims, key=lambda c: ("P3", "guest", "P4", "P5", "on", "same").index(c["claim"])):
         out.append(said(c["held"], f"{c['claim']:<5} {c['text']}"))
     out.append("")
-    out.append("every claim held" if not missed else f"{missed} of {len(r.claims)} claims missed")
-    return out + ["```", ""]
+    return out + [verdict(missed, len(r.claims)), "```", ""]
 
 
 def bench(directory):
@@ -75,7 +75,7 @@ def bench(directory):
     on(r)
 
     missed = sum(not c["held"] for c in r.claims)
-    text = "\n".join(head(r) + verdict(r, missed) + sections).rstrip("\n") + "\n"
+    text = "\n".join(head(r) + judged(r, missed) + sections).rstrip("\n") + "\n"
     with open(os.path.join(r.directory, "results.md"), "w") as f:
         f.write(text)
     write_json(r)

@@ -245,7 +245,7 @@ def demo(path, runs, docs=None):
     if missing:
         print("demo: {}, {}: figures are missing".format(*missing))
         return False
-    j = Judge("  ", "FAILED")
+    j = Judge("  ")
     judge_on(j, f)
     judge_cost(j, f)
     judge_outside(j, f, "stock", "stock: ")

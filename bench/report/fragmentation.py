@@ -299,7 +299,7 @@ def fragmentation(directory, *names):
     """Whether every claim held."""
     r = Report(directory, names)
     plots(r)
-    j = Judge("- ", "FAILED")
+    j = Judge("- ")
     judge_stock(j, r.stock)
     for m in r.machines[1:]:
         judge(j, r, m)

@@ -44,8 +44,8 @@ def row(wide, each, what, *cells):
     return f"  {what:<{wide}}" + "".join(f" {plain(c):>{each}}" for c in cells)
 
 
-def said(held, text, missed="MISSED"):
-    return f"{'held' if held else missed:<6}  {text}"
+def said(held, text):
+    return f"{'held' if held else 'MISSED':<6}  {text}"
 
 
 def table(head, rows):
