@@ -12,8 +12,8 @@ replaced if every claim held. fragmentation: DIRECTORY/MACHINE/ has facts (KEY V
 and samples.csv; stock is the first MACHINE. atomic-load: two results.ktap. The limits are
 in bench/limits.
 
-Exit 0: every claim held. 1: one did not, or figures are missing. 2: there is nothing that
-could be judged."""
+Exit 0: every claim held. 1: one did not. 2: nothing is judged, as there are no figures or
+one is missing: none counts as 0."""
 
 import sys
 
@@ -22,6 +22,7 @@ sys.dont_write_bytecode = True
 
 from atomic_load import atomic_load
 from bench import bench
+from counted import NotJudged
 from demo import demo
 from fragmentation import fragmentation
 
@@ -38,7 +39,11 @@ def main():
     if judge is None or not least <= len(sys.argv) - 2 <= most:
         print(__doc__, file=sys.stderr)
         sys.exit(2)
-    sys.exit(0 if judge(*sys.argv[2:]) else 1)
+    try:
+        sys.exit(0 if judge(*sys.argv[2:]) else 1)
+    except NotJudged as e:
+        print(f"{sys.argv[1]}: {e}", file=sys.stderr)
+        sys.exit(2)
 
 
 main()

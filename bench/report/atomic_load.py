@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """bench/atomic-load: what the two machines printed, side by side, judged."""
 
-from collections import Counter
-
+from counted import Counted, NoFigure
 from judge import Judge
 from limits import LIMITS, number
 from text import row
@@ -13,17 +12,17 @@ ROUND = {"secret": ("wanted", "had", "memory", "seconds"), "hold": ("churned", "
 
 
 class Machine:
-    """What one machine printed. Of a counter, what is not there is 0 by [], and None by get()."""
+    """What one machine printed."""
 
-    def __init__(self, path):
-        self.missing = []
+    def __init__(self, name, path):
+        self.name = name
         self.begun = self.ended = False
         self.nr, self.rounds, self.memory = "", 0, 0
         self.direct_map_4k, self.flips, self.killed = 0, 0, 0
-        # By order; failures by when they were, too
-        self.attempts, self.failures = Counter(), Counter()
+        # By order; failures by when they were and round, too
+        self.attempts, self.failures = Counted(f"{name} attempts"), Counted(f"{name} failures")
         # By number and name
-        self.round = Counter()
+        self.round = Counted(f"{name} round")
         with open(path, errors="replace") as f:
             for line in f:
                 words = line.split()
@@ -38,8 +37,7 @@ class Machine:
             try:
                 found.append(number(text))
             except ValueError:
-                self.missing.append(name)
-                found.append(0)
+                raise NoFigure(self.name, name, "in:", *words) from None
         return found
 
     def take(self, words):
@@ -50,7 +48,8 @@ class Machine:
         elif what == "round" and len(words) > 2:
             self.take_round(words, words[2])
         elif what in ("fill", "hold", "free"):
-            self.failures[what] += self.values(words, "order", "failures")[1]
+            order, failures = self.values(words, "order", "failures")
+            self.failures[what, self.nr, order] = failures
         elif what == "total":
             order, attempts, failures = self.values(words, "order", "attempts", "failures")
             self.attempts[order], self.failures[order] = attempts, failures
@@ -70,7 +69,11 @@ class Machine:
                 self.memory = value
 
     def complete(self):
-        return self.begun and self.ended and set(self.attempts) == set(ORDERS) and self.rounds and self.memory and not self.missing
+        return self.begun and self.ended and set(self.attempts) == set(ORDERS) and self.rounds and self.memory
+
+    def failed(self, when):
+        """In all rounds, of all orders."""
+        return sum(self.failures[when, str(nr), order] for nr in range(1, self.rounds + 1) for order in ORDERS)
 
     def pieces(self, nr):
         """The direct map newly in 4 KiB pieces, KiB."""
@@ -88,20 +91,20 @@ def table(machines):
                 both("         failures", lambda m: m.failures[order])]
     out += [both("all, attempts", lambda m: sum(m.attempts.values())),
             both("     failures", lambda m: sum(m.failures[order] for order in ORDERS)),
-            both("     while memory becomes secret", lambda m: m.failures.get("fill")),
-            both("     while it is", lambda m: m.failures.get("hold")),
-            both("     while it is given back", lambda m: m.failures.get("free"))]
-    for nr in map(str, range(1, max(m.rounds for m in machines) + 1)):
-        out += ["", both(f"round {nr}, attempts while memory is secret", lambda m: m.round.get((nr, "attempts"))),
-                both("  secret pages", lambda m: m.round.get((nr, "had"))),
+            both("     while memory becomes secret", lambda m: m.failed("fill")),
+            both("     while it is", lambda m: m.failed("hold")),
+            both("     while it is given back", lambda m: m.failed("free"))]
+    for nr in map(str, range(1, min(m.rounds for m in machines) + 1)):
+        out += ["", both(f"round {nr}, attempts while memory is secret", lambda m: m.round[nr, "attempts"]),
+                both("  secret pages", lambda m: m.round[nr, "had"]),
                 both("  of all memory", lambda m: f"{100 * m.round[nr, 'had'] / m.memory:.1f} %"),
-                both("  taken in, s", lambda m: m.round.get((nr, "secret seconds"))),
-                both("  kept for, s", lambda m: m.round.get((nr, "hold seconds"))),
-                both("  ordinary pages taken beside it", lambda m: m.round.get((nr, "churned"))),
+                both("  taken in, s", lambda m: m.round[nr, "secret seconds"]),
+                both("  kept for, s", lambda m: m.round[nr, "hold seconds"]),
+                both("  ordinary pages taken beside it", lambda m: m.round[nr, "churned"]),
                 both("  least that was free, MiB", lambda m: int(m.round[nr, "least_free"] / 1024)),
-                both("  pages in the queues at the end", lambda m: m.round.get((nr, "queued"))),
+                both("  pages in the queues at the end", lambda m: m.round[nr, "queued"]),
                 both("  pages in unmapped blocks",
-                     lambda m: "-" if m.round[nr, "unmapped"] < 0 else m.round.get((nr, "unmapped"))),
+                     lambda m: "-" if m.round[nr, "unmapped"] < 0 else m.round[nr, "unmapped"]),
                 both("  direct map newly in 4 KiB pieces, KiB", lambda m: m.pieces(nr))]
     return out
 
@@ -109,7 +112,7 @@ def table(machines):
 def judge(stock, this):
     j = Judge("  ")
     j.claim(stock.rounds == this.rounds, "as many rounds on both")
-    for nr in map(str, range(1, stock.rounds + 1)):
+    for nr in map(str, range(1, min(stock.rounds, this.rounds) + 1)):
         had, made, churned = ([m.round[nr, name] for m in (stock, this)] for name in ("had", "attempts", "churned"))
         j.claim(had[0] > 0 and all(m.round[nr, "had"] >= m.round[nr, "wanted"] - LIMITS["ATOMIC_MISSING"] for m in (stock, this)),
                 f"round {nr}: both had the secret memory that was asked for")
@@ -131,11 +134,10 @@ def judge(stock, this):
 
 def atomic_load(*files):
     """Whether every claim held."""
-    machines = [Machine(f) for f in files]
+    machines = [Machine(*m) for m in zip(("stock", "this"), files)]
     for m in machines:
         if not m.complete():
-            print("atomic-load: results are not complete:" + "".join(f" {name}" for name in m.missing))
-            return False
+            raise NoFigure("all that", m.name, "was to do")
     j = judge(*machines)
     print("\n".join(table(machines) + ["", "What was claimed"] + j.lines + ["", j.verdict()]))
     return not j.missed

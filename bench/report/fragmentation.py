@@ -3,9 +3,9 @@
 claim, and writes what is plotted, a file a machine."""
 
 import os
-import sys
 from collections import Counter
 
+from counted import Counted, NoFigure, NotJudged
 from judge import Judge
 from limits import LIMITS, number
 from text import plain
@@ -15,13 +15,12 @@ PROBES = ("probe_thp", "probe_order4", "probe_order6", "probe_order9")
 ASKED = ("secret", "anon", "slab", "cache") + PROBES
 
 
-def die(text):
-    print(f"fragmentation: {text}", file=sys.stderr)
-    sys.exit(1)
+# What may be below 0. A counter that the kernel does not have is -1.
+SIGNED = ("round", "largest", "largest_mapped")
 
 
-class Sample(Counter):
-    """A line of samples.csv: its numbers by name, and 0 for what is not there."""
+class Sample(Counted):
+    """A line of samples.csv: its numbers by name, without counters that the kernel does not have."""
 
     def hard(self):
         return sum(self[f"fail_{kind}"] for kind in ("secret", "anon", "slab", "cache")) + self["oom_kill"]
@@ -38,7 +37,8 @@ class Sample(Counter):
         return self["own_shootdown"] - self["fault_own"] - self["free_own"]
 
 
-def read_samples(path):
+def read_samples(path, machine):
+    """The names of the columns, and the samples."""
     samples, names = [], None
     with open(path, errors="replace") as f:
         for line in f:
@@ -47,12 +47,13 @@ def read_samples(path):
                 names = cells
                 continue
             if len(cells) != len(names):
-                die(f"a torn line in {path}")
+                raise NotJudged(f"a torn line in {path}")
             try:
-                samples.append(Sample({name: number(cell) for name, cell in zip(names, cells) if name != "actor"}))
+                values = {name: number(cell) for name, cell in zip(names, cells) if name != "actor"}
             except ValueError:
-                die(f"a torn line in {path}")
-    return samples
+                raise NotJudged(f"a torn line in {path}") from None
+            samples.append(Sample(machine, {k: v for k, v in values.items() if k in SIGNED or v >= 0}))
+    return names, samples
 
 
 class Machine:
@@ -60,26 +61,30 @@ class Machine:
         self.name = name
         self.title = "stock" if name == "stock" else "release" if alone else f"release, {name.replace('-', ' ')}"
         with open(os.path.join(directory, name, "facts")) as f:
-            self.facts = {w[0]: w[1] for w in map(str.split, f) if len(w) > 1}
-        self.samples = read_samples(os.path.join(directory, name, "samples.csv"))
+            self.facts = Counted(name, {w[0]: w[1] for w in map(str.split, f) if len(w) > 1})
+        self.columns, self.samples = read_samples(os.path.join(directory, name, "samples.csv"), name)
+        if not self.samples:
+            raise NoFigure(name)
         # What is counted, is from the start of the load on
-        self.first, self.last = (self.samples or [Sample()])[0], (self.samples or [Sample()])[-1]
+        self.first, self.last = self.samples[0], self.samples[-1]
         self.cpus, self.memory, self.rounds = map(self.number, ("cpus", "memory", "rounds"))
         if self.cpus < 2 or self.memory < 1:
-            die(f"no processors or no memory in {directory}/{name}/facts")
-
-    def fact(self, key):
-        return self.facts.get(key, "")
+            raise NotJudged(f"no processors or no memory in {directory}/{name}/facts")
 
     def number(self, key):
         try:
-            return number(self.facts.get(key, "0"))
+            return number(self.facts[key])
         except ValueError:
-            return -1
+            raise NoFigure(self.name, key) from None
 
     def has(self, column):
         """Whether the kernel has the counter."""
-        return self.last[column] >= 0
+        if column not in self.columns:
+            raise NoFigure(self.name, column)
+        return column in self.last
+
+    def mib(self, sample, column):
+        return f"{sample[column] / 1024:.0f}" if self.has(column) else "-"
 
     # A flush that all CPUs take part in interrupts all but one. What else was
     # interrupted while secret memory was touched and given back is counted in, such
@@ -123,7 +128,10 @@ class Report:
 
     def full(self, m, get):
         """Of the samples in the rounds in which the machine is full."""
-        return [get(s) for s in m.samples if self.ramp <= s["round"] < m.rounds] or [0]
+        values = [get(s) for s in m.samples if self.ramp <= s["round"] < m.rounds]
+        if not values:
+            raise NoFigure(m.name, "while the machine is full")
+        return values
 
     def mean(self, m, get):
         values = self.full(m, get)
@@ -154,10 +162,6 @@ class Report:
         return lambda m: plain(m.last[f"fault_{what}"] + m.last[f"free_{what}"])
 
 
-def mib(sample, key):
-    return f"{sample[key] / 1024:.0f}"
-
-
 def sections(r):
     """Headings, and what stands below them."""
     yield "allocations that failed", (
@@ -179,7 +183,7 @@ def sections(r):
         ("    of mapped memory alone (mean)", r.of("largest_mapped", 2)),
         ("free 2 MiB blocks for an ordinary caller (mean)", r.means(Sample.blocks, 1)),
         ("    of these unmapped, and had back by a remap", r.of("whole_unmapped", 1)),
-        ("when all is given back: huge pages of 1536", lambda m: m.fact("huge")))
+        ("when all is given back: huge pages of 1536", lambda m: m.facts["huge"]))
     yield "unmapped blocks, while the machine is full", (
         ("blocks unmapped (mean)", r.where_unmapped(lambda m, s: s["unmapped"] / 512)),
         ("    in use of them, % (mean)", r.where_unmapped(Machine.fill)),
@@ -188,12 +192,12 @@ def sections(r):
         ("blocks remapped", r.last("flip_remap")),
         ("blocks that could not be unmapped", r.last("flip_fail")))
     yield "direct map", (
-        ("4 KiB entries at the start, MiB", lambda m: mib(m.first, "dm4k")),
-        ("              at the end, MiB", lambda m: mib(m.last, "dm4k")),
-        ("2 MiB entries at the start, MiB", lambda m: mib(m.first, "dm2m")),
-        ("              at the end, MiB", lambda m: mib(m.last, "dm2m")),
-        ("1 GiB entries at the start, MiB", lambda m: mib(m.first, "dm1g")),
-        ("              at the end, MiB", lambda m: mib(m.last, "dm1g")),
+        ("4 KiB entries at the start, MiB", lambda m: m.mib(m.first, "dm4k")),
+        ("              at the end, MiB", lambda m: m.mib(m.last, "dm4k")),
+        ("2 MiB entries at the start, MiB", lambda m: m.mib(m.first, "dm2m")),
+        ("              at the end, MiB", lambda m: m.mib(m.last, "dm2m")),
+        ("1 GiB entries at the start, MiB", lambda m: m.mib(m.first, "dm1g")),
+        ("              at the end, MiB", lambda m: m.mib(m.last, "dm1g")),
         ("2 MiB entries split", r.last("split2m")),
         ("1 GiB entries split", r.last("split1g")))
     yield "TLB shootdowns by secret memory", (
@@ -271,7 +275,7 @@ def judge(j, r, m):
             f"{m.title}: the feature was on: {blocks} blocks unmapped, {erased} pages erased when given back")
     if len(r.machines) > 2:
         judge_pool(j, m)
-    j.claim(all(m.fact(key) == s.fact(key) for key in ("rounds", "seed")) and len(m.samples) == len(s.samples) and
+    j.claim(all(m.facts[key] == s.facts[key] for key in ("rounds", "seed")) and len(m.samples) == len(s.samples) and
             all(m.last[f"try_{kind}"] == s.last[f"try_{kind}"] for kind in ASKED),
             f"{m.title}: it was asked for the same as stock, to the end")
     for what, mine, others in (("allocations", m.last.hard(), s.last.hard()),
@@ -286,9 +290,9 @@ def judge(j, r, m):
 
 
 def head(r):
-    s, pools = r.stock, [m.fact("pool") for m in r.machines[1:]]
+    s, pools = r.stock, [m.facts["pool"] for m in r.machines[1:]]
     out = ["# Fragmentation under a mixed load", "",
-           f"Seed {s.fact('seed')}, {s.fact('rounds')} rounds, {s.fact('cpus')} processors, {int(s.memory / 1024)} MiB; "
+           f"Seed {s.facts['seed']}, {s.facts['rounds']} rounds, {s.facts['cpus']} processors, {int(s.memory / 1024)} MiB; "
            "stock is Linux without this work, built with the same configuration.", ""]
     if len(pools) == 1:
         return out + ["This kernel has no /proc/sys/vm/no_direct_map_pool_blocks: **there is no column for the pool.**", ""]

@@ -4,14 +4,9 @@
 import os
 import re
 import statistics
-import sys
 
+from counted import Counted, NotJudged
 from limits import number
-
-
-def die(text):
-    print(f"report: {text}", file=sys.stderr)
-    sys.exit(2)
 
 
 def pairs(words):
@@ -41,8 +36,9 @@ class Boot:
                 if words[:1] != ["sample"]:
                     continue
                 bar = words.index("|")
-                self.samples.append((words[1], pairs(words[2:bar]),
-                                     {k: number(v) for k, v in pairs(words[bar + 1:]).items()}))
+                values = {k: number(v) for k, v in pairs(words[bar + 1:]).items()}
+                whose = f"{self.row}, {self.kernel}, {self.nr}: {' '.join(words[1:bar])}:"
+                self.samples.append((words[1], pairs(words[2:bar]), Counted(whose, values)))
         with open(os.path.join(directory, "console.log"), errors="replace") as f:
             found = re.search(r"Linux version (\S+) \S+ \((.*?), GNU ld", f.read())
         self.version = f"{found[1]}, {found[2]}" if found else "unknown"
@@ -96,7 +92,7 @@ class Results:
             self.facts = pairs(line.rstrip("\n") for line in f if "=" in line)
         self.boots = [Boot(d) for d in self.machines(directory)]
         if not self.boots:
-            die(f"no results in {directory}/machines")
+            raise NotJudged(f"no results in {directory}/machines")
         self.claims = []
 
     @staticmethod

@@ -10,16 +10,10 @@ KINDS = ("memfd", "locked", "secret")
 
 def flushes(r, row, kernel, life, cpus, had="fault", **labels):
     """Flushes of all CPUs, as they count themselves: the part that has memory, and free."""
-    total = 0
-    for part in (had, "free"):
-        received = r.count(row, kernel, "secret", "received", kind="secret", life=life, part=part, **labels)
-        if received is None:
-            return None
-        total += received
-        # What munmap() does for user addresses a page at a time is not of interest
-        if part == had:
-            total += r.count(row, kernel, "secret", "one", kind="secret", life=life, part=part, **labels)
-    return int(total / cpus)
+    # What munmap() does for user addresses a page at a time is not of interest
+    each = [r.count(row, kernel, "secret", name, kind="secret", life=life, part=part, **labels)
+            for part, name in ((had, "received"), (had, "one"), ("free", "received"))]
+    return None if None in each else int(sum(each) / cpus)
 
 
 def secret_both(r, row, kernel, kind, life, **labels):
@@ -28,9 +22,8 @@ def secret_both(r, row, kernel, kind, life, **labels):
 
 def flushes_but_splits(r, row, life, had, **size):
     count = flushes(r, row, "release", life, 4, had, **size)
-    if count is None:
-        return None
-    return count - int(r.count(row, "release", "secret", "split1g", kind="secret", life=life, part=had, **size))
+    split = r.count(row, "release", "secret", "split1g", kind="secret", life=life, part=had, **size)
+    return None if None in (count, split) else count - int(split)
 
 
 def each_to_memfd(r, row, parts, **labels):
