@@ -18,22 +18,10 @@ else the host does; each has other random numbers, and each is judged.
 
 Exit 0 only if every claim held. What the machines said is in build/demo/."
 
-runs=3 stock=$BUILD/kernel-keys-stock this=$BUILD/kernel-keys docs=
-while [ $# -gt 0 ]; do
-	case $1 in
-	--runs|--stock|--this) [ $# -ge 2 ] || die "$1 needs an argument (--help)" ;;
-	--docs)	docs=$TOP/README.md; shift; continue ;;
-	*) die "unknown option $1 (--help)" ;;
-	esac
-	case $1 in
-	--runs)
-		case $2 in ''|0*|*[!0-9]*) die "--runs needs a number, not '$2' (--help)" ;; esac
-		runs=$2 ;;
-	--stock)	stock=$2 ;;
-	--this)		this=$2 ;;
-	esac
-	shift 2
-done
+runs=3 stock=$BUILD/kernel-keys-stock this=$BUILD/kernel-keys docs=''
+options 'runs# stock= this= docs' "$@"
+[ "$nr_options" -eq $# ] || die "it takes options only (--help)"
+[ "$runs" -ge 1 ] || die "--runs must be 1 at least"
 
 need_tool gcc make python3 qemu-system-x86_64
 out=$BUILD/demo
@@ -74,4 +62,4 @@ for k in stock this; do
 	sed -n "s/^proof /$k proof /p" "$out/$k/host.out"
 done >"$out/figures"
 
-python3 "$TOP/bench/report" demo "$out/figures" "$runs" ${docs:+"$docs"}
+python3 "$TOP/bench/report" demo "$out/figures" "$runs" ${docs:+"$TOP/README.md"}

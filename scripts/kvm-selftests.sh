@@ -18,14 +18,8 @@ fails on series, and none fails on off that docs/kvm-selftests.known does not ex
 
   --docs      write the table to docs/kvm-selftests.md as well"
 docs=
-while [ $# -gt 0 ]; do
-	case $1 in
-	--docs)	docs=1 ;;
-	-*)	die "unknown option $1 (--help)" ;;
-	*)	break ;;
-	esac
-	shift
-done
+options docs "$@"
+shift "$nr_options"
 [ -z "$docs" ] || [ $# -eq 0 ] || die "--docs needs all tests"
 need_tool make gcc cpio gzip qemu-system-x86_64 python3
 out=$BUILD/kvm-selftests

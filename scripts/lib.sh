@@ -20,6 +20,33 @@ usage()
 	esac
 }
 
+# options NAMES ARGUMENT...: those that come first and begin with --. Of NAMES, one with = takes
+# a word, one with # a number; what was said is in variables of these names, 1 for one without.
+# The caller drops them: shift "$nr_options".
+options()
+{
+	names_=$1 nr_options=0
+	shift
+	while [ $# -gt 0 ]; do
+		case $1 in -*) ;; *) return 0 ;; esac
+		name_=${1#--} value_=1 words_=1
+		case $name_ in *[!a-z]*) die "unknown option $1 (--help)" ;; esac
+		case " $names_ " in
+		*" $name_ "*) ;;
+		*" $name_= "*)
+			[ $# -ge 2 ] || die "$1 needs an argument (--help)"
+			value_=$2 words_=2 ;;
+		*" $name_# "*)
+			case ${2:-} in ''|*[!0-9]*) die "$1 needs a number, not '${2:-}' (--help)" ;; esac
+			value_=$2 words_=2 ;;
+		*) die "unknown option $1 (--help)" ;;
+		esac
+		eval "$name_=\$value_"
+		shift "$words_"
+		nr_options=$((nr_options + words_))
+	done
+}
+
 need_tool()
 {
 	for t_; do

@@ -23,33 +23,23 @@ whole tests and their parts, fails with the series, unless docs/selftests.known 
   --kernel CONFIG  not suites: another pair, CONFIG-stock and CONFIG
   --on KERNEL      only one of the two
   --seconds N      time limit of a test (300)"
-docs='' only_table='' config=suites kernels='' seconds=300
-while [ $# -gt 0 ]; do
-	case $1 in
-	--docs)	 docs=1 ;;
-	--table) only_table=1 ;;
-	--kernel) config=$2; shift ;;
-	--seconds) seconds=$2; shift ;;
-	--on)	 kernels=$2; shift ;;
-	-*)	 die "unknown option $1 (--help)" ;;
-	*)	 break ;;
-	esac
-	shift
-done
+docs='' table='' kernel=suites on='' seconds=300
+options 'docs table kernel= on= seconds#' "$@"
+shift "$nr_options"
 [ -z "$docs" ] || [ $# -eq 0 ] || die "--docs needs all tests"
 need_tool make gcc cpio gzip qemu-system-x86_64 python3
 out=$BUILD/selftests
 source=$BUILD/source/linux/tools/testing/selftests
 bin=$out/bin
-stock=$BUILD/kernel-$config-stock
-: "${kernels:=$config-stock $config}"
+stock=$BUILD/kernel-$kernel-stock
+kernels=${on:-$kernel-stock $kernel}
 for k in $kernels; do
-	[ "$only_table" ] || [ -f "$BUILD/kernel-$k/initramfs.cpio.gz" ] ||
+	[ "$table" ] || [ -f "$BUILD/kernel-$k/initramfs.cpio.gz" ] ||
 		die "no kernel $k: run 'make machine CONFIG=$k'"
 done
 # What some tests say does not replace what all have said
-runs=$out/$config
-[ $# -eq 0 ] || runs=$out/$config-some
+runs=$out/$kernel
+[ $# -eq 0 ] || runs=$out/$kernel-some
 mkdir -p "$bin/mm" "$bin/x86"
 unset MAKEFLAGS MFLAGS MAKELEVEL 2>/dev/null || :
 
@@ -147,7 +137,7 @@ can_run()
 # root KERNEL TREE: what is put behind that kernel's initramfs
 root()
 {
-	root=$out/root to=$out/root/kselftest/suites kernel=$BUILD/kernel-$1
+	root=$out/root to=$out/root/kselftest/suites kdir=$BUILD/kernel-$1
 	rm -rf "$root"
 	mkdir -p "$root/bin" "$root/lib/modules" "$to/mm/page_frag" "$to/x86" "$to/memory-hotplug"
 	cp "$TOP/vm/selftests.sh" "$root/bin/"
@@ -159,7 +149,7 @@ root()
 		done
 	done
 	# A module of the tests has the layout of its kernel's structures in it
-	make -C "$2" O="$kernel" ARCH=x86_64 LOCALVERSION= M="$source/mm/page_frag" MO="$out/page_frag-$1" modules &&
+	make -C "$2" O="$kdir" ARCH=x86_64 LOCALVERSION= M="$source/mm/page_frag" MO="$out/page_frag-$1" modules &&
 		cp "$out/page_frag-$1/page_frag_test.ko" "$to/mm/page_frag/" || return 1
 	list | while read -r suite command; do
 		can_run "$suite" "$command" || continue
@@ -198,13 +188,13 @@ run_all()
 	done
 }
 died=
-[ "$only_table" ] || run_all
+[ "$table" ] || run_all
 
 # The same programs run on both; this is what the series changes of the source of them
 git -C "$BUILD/linux" diff --no-renames --diff-filter=M --name-only base HEAD -- \
 	tools/testing/selftests/mm/'*.[chS]' tools/testing/selftests/x86 tools/testing/selftests/memory-hotplug \
 	tools/testing/selftests/'*.h' >"$out/changed"
-"$TOP/scripts/selftests.py" "$TOP/docs/selftests.known" "$out" "$runs" "$config" >"$runs/table.md" && rc=0 || rc=$?
+"$TOP/scripts/selftests.py" "$TOP/docs/selftests.known" "$out" "$runs" "$kernel" >"$runs/table.md" && rc=0 || rc=$?
 cat "$runs/table.md"
 [ -z "$died" ] || die "KUnit's suites did not come to their end on:$died; logs: $runs/kunit-*/console.log"
 [ -z "$docs" ] || cp "$runs/table.md" "$TOP/docs/selftests.md"
