@@ -14,7 +14,7 @@ cross, programs or selftests, of those too that only 'make deb' and 'make deb-te
 packages="gcc make flex bison bc libelf-dev libssl-dev xz-utils gzip cpio rsync kmod perl python3 ccache
 	libc6-dev libcap-dev libjansson-dev linux-libc-dev uuid-dev
 	qemu-system-x86 busybox-static bash-static makedumpfile
-	git gawk sparse coccinelle shellcheck python3-sphinx python3-yaml debian-archive-keyring
+	git sparse coccinelle shellcheck python3-sphinx python3-yaml debian-archive-keyring
 	gnuplot-nox pahole"
 
 case ${1:-} in
