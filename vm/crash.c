@@ -81,14 +81,6 @@ static void mark(char *mem, size_t size, int kind)
 		fill_page(mem + i, kind);
 }
 
-static long vmstat(const char *name)
-{
-	static char text[32768];
-
-	slurp("/proc/vmstat", text, sizeof(text));
-	return lookup(text, name);
-}
-
 static char *secret(size_t size)
 {
 	char *mem = secret_map(size);
@@ -197,8 +189,8 @@ static int leave(char **argv)
 
 	/* Counts of each CPU to where the dump's reader looks for them */
 	put("/proc/sys/vm/stat_refresh", "1");
-	unmapped = vmstat("nr_free_no_direct_map");
-	snprintf(text, sizeof(text), "crash: free %ld unmapped %ld\n", vmstat("nr_free_pages"),
+	unmapped = vmstat_now("nr_free_no_direct_map");
+	snprintf(text, sizeof(text), "crash: free %ld unmapped %ld\n", vmstat_now("nr_free_pages"),
 		 unmapped);
 	if (unmapped >= 0 && (size_t)unmapped < FREED_SIZE / PAGE / 2) {
 		printf("%sFAILED: more is free off the direct map\n", text);

@@ -84,16 +84,6 @@ static void count(long *value)
 	}
 }
 
-static void on_cpu(int cpu)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		die("sched_setaffinity");
-}
-
 static int memory(bool secret)
 {
 	int fd = secret ? syscall(__NR_memfd_secret, O_CLOEXEC)

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 
 #include "host.h"
+#include "lib/claim.h"
 
 #define SKIP	4
 #define MIB	(1024 * 1024UL)
@@ -26,32 +27,8 @@
 #define LEAVE	40UL		/* MiB above 4 GiB that stay free */
 #define PATIENCE 30		/* seconds that the kernel may take */
 
-static int failed;
 static long highest;		/* the last memory block that was there at first */
 static unsigned long block;	/* the size of one */
-
-static void claim(bool held, const char *what)
-{
-	printf("%s: %s\n", held ? "ok" : "FAILED", what);
-	fflush(stdout);
-	failed |= !held;
-}
-
-static long counter(const char *name)
-{
-	static char text[32768];
-
-	slurp("/proc/vmstat", text, sizeof(text));
-	return lookup(text, name);
-}
-
-static long meminfo(const char *name)
-{
-	static char text[8192];
-
-	slurp("/proc/meminfo", text, sizeof(text));
-	return lookup(text, name);
-}
 
 /* Memory blocks behind those of the start: how many, and do something to each. */
 static int blocks(void (*fn)(const char *state))
@@ -209,11 +186,12 @@ struct state {
 static struct state look(void)
 {
 	return (struct state) {
-		.tables = counter("nr_page_table_pages"),
-		.direct = meminfo("DirectMap4k:") + meminfo("DirectMap2M:") +
-			  meminfo("DirectMap1G:"),
-		.total = meminfo("MemTotal:"),
-		.unmapped = counter("nr_no_direct_map"),
+		.tables = vmstat_now("nr_page_table_pages"),
+		.direct = lookup_in("/proc/meminfo", "DirectMap4k:") +
+			  lookup_in("/proc/meminfo", "DirectMap2M:") +
+			  lookup_in("/proc/meminfo", "DirectMap1G:"),
+		.total = lookup_in("/proc/meminfo", "MemTotal:"),
+		.unmapped = vmstat_now("nr_no_direct_map"),
 	};
 }
 
@@ -237,7 +215,7 @@ static void nothing_left(const struct state *before)
 	claim(now.tables <= before->tables + 1, "no page table is left");
 	printf("direct map: %ld kB before, %ld kB now\n", before->direct, now.direct);
 	claim(now.direct == before->direct, "the DirectMap lines are as before");
-	claim(meminfo("HardwareCorrupted:") == 0, "HardwareCorrupted");
+	claim(lookup_in("/proc/meminfo", "HardwareCorrupted:") == 0, "HardwareCorrupted");
 }
 
 static void unplug(const struct state *before)
@@ -245,7 +223,7 @@ static void unplug(const struct state *before)
 	order("unplug");
 	claim(gone(PATIENCE), "it is unplugged");
 	/* What the pool has in the memory that stays is let go */
-	for (int i = 0; i < PATIENCE * 10 && counter("nr_no_direct_map") > before->unmapped; i++)
+	for (int i = 0; i < PATIENCE * 10 && vmstat_now("nr_no_direct_map") > before->unmapped; i++)
 		usleep(100000);
 	nothing_left(before);
 }
@@ -263,7 +241,7 @@ int main(void)
 	if (setrlimit(RLIMIT_MEMLOCK, &all))
 		die("setrlimit");
 	dir = opendir(MEMORY);
-	if (!dir || counter("nr_no_direct_map") < 0) {
+	if (!dir || vmstat_now("nr_no_direct_map") < 0) {
 		printf("skip: no memory hotplug, or nothing is off the direct map\n");
 		return SKIP;
 	}
@@ -304,9 +282,9 @@ int main(void)
 	claim(mem[0] == 0x5a && phys_of(mem) == phys, "they are where they were");
 	no_secrets();
 	put("/proc/sys/vm/no_direct_map_pool_blocks", "16");
-	for (int i = 0; i < 100 && counter("nr_free_no_direct_map") < 16 * 512; i++)
+	for (int i = 0; i < 100 && vmstat_now("nr_free_no_direct_map") < 16 * 512; i++)
 		usleep(100000);
-	claim(counter("nr_free_no_direct_map") >= 16 * 512, "the pool has its 16 blocks");
+	claim(vmstat_now("nr_free_no_direct_map") >= 16 * 512, "the pool has its 16 blocks");
 	put("/proc/sys/vm/no_direct_map_pool_blocks", "0");
 	blocks(online);
 	unplug(&before);
@@ -324,5 +302,5 @@ int main(void)
 		claim(!put(MEMORY "hard_offline_page", text), "a free page is hardware-poisoned");
 	unplug(&before);
 	tell("bye\n");
-	return failed;
+	return failures != 0;
 }

@@ -44,21 +44,6 @@ static struct file {
 static int nr_tests;
 static bool failed;
 
-static long counter(const char *file, const char *name)
-{
-	FILE *f = fopen(file, "r");
-	char line[256], word[64];
-	long value, found = -1;
-
-	if (!f)
-		die(file);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63[^: \t]%*[: \t]%ld", word, &value) == 2 && !strcmp(word, name))
-			found = value;
-	fclose(f);
-	return found;
-}
-
 /* Has anything been done to the direct map meanwhile? */
 static long changes(void)
 {
@@ -70,7 +55,7 @@ static long changes(void)
 	long sum = 0;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		sum += counter("/proc/vmstat", names[i]);
+		sum += vmstat_now(names[i]);
 	return sum;
 }
 
@@ -79,7 +64,7 @@ static long free_pages(void)
 {
 	if (system("echo 1 >/proc/sys/vm/stat_refresh"))
 		die("vm.stat_refresh");
-	return counter("/proc/vmstat", "nr_free_no_direct_map");
+	return vmstat_now("nr_free_no_direct_map");
 }
 
 static void tell_ram(void)
@@ -203,7 +188,7 @@ static void share_out(void)
 int main(void)
 {
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
-	bool patched = counter("/proc/meminfo", "DirectMapUnmapped") >= 0;
+	bool patched = lookup_in("/proc/meminfo", "DirectMapUnmapped:") >= 0;
 	unsigned int seed;
 
 	printf("TAP version 13\n");
@@ -243,13 +228,13 @@ int main(void)
 
 	if (patched) {
 		/* What is on the list of a CPU keeps its block. */
-		long least = counter("/proc/vmstat", "nr_no_direct_map");
+		long least = vmstat_now("nr_no_direct_map");
 
-		for (int i = 0; i < PUT_BACK && counter("/proc/vmstat", "nr_free_no_direct_map_whole"); i++)
+		for (int i = 0; i < PUT_BACK && vmstat_now("nr_free_no_direct_map_whole"); i++)
 			sleep(1);
 		printf("# %ld pages were unmapped, %ld are now\n", least,
-		       counter("/proc/vmstat", "nr_no_direct_map"));
-		test(counter("/proc/vmstat", "nr_free_no_direct_map_whole") == 0, "put-back",
+		       vmstat_now("nr_no_direct_map"));
+		test(vmstat_now("nr_free_no_direct_map_whole") == 0, "put-back",
 		     "no free block is unmapped");
 		look("put-back");
 	}

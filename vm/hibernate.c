@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "lib/claim.h"
 #include "program.h"
 
 #define SKIP	4
@@ -33,27 +34,10 @@
 #define PLAIN_SIZE	(32 * MIB)
 #define SECRET_SIZE	(64 * MIB)
 
-static int failed;
-
-static void claim(bool held, const char *what)
-{
-	printf("%s: %s\n", held ? "ok" : "FAILED", what);
-	fflush(stdout);
-	failed |= !held;
-}
-
 static void skip(const char *why)
 {
 	printf("skip: %s\n", why);
 	exit(SKIP);
-}
-
-static long vmstat(const char *name)
-{
-	static char text[32768];
-
-	slurp("/proc/vmstat", text, sizeof(text));
-	return lookup(text, name);
 }
 
 static bool available(void)
@@ -164,7 +148,7 @@ static void refused_for(bool mapped)
 	claim(put("/sys/power/state", "disk") == EPERM, "and refused");
 	snprintf(said, sizeof(said), "refused: %s (pid %d)",
 		 mapped ? "holder-map" : "holder-fd", pid);
-	claim(log_says(said), said);
+	claim(log_says(said), "%s", said);
 
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
@@ -203,7 +187,7 @@ int main(void)
 		skip("no " DISK ": boot.sh --disk");
 	if (swapon(DISK, 0))
 		die("swapon " DISK);
-	if (vmstat("nr_no_direct_map") < 0)
+	if (vmstat_now("nr_no_direct_map") < 0)
 		skip("nothing is off the direct map in this kernel");
 	if (plain == MAP_FAILED)
 		die("mmap");
@@ -216,13 +200,13 @@ int main(void)
 	/* One that nothing was written to is not memory that is in use */
 	empty = secret_file(MIB);
 	use_and_free(SECRET_SIZE);
-	claim(vmstat("nr_no_direct_map") > 0, "memory is off the direct map, and free");
+	claim(vmstat_now("nr_no_direct_map") > 0, "memory is off the direct map, and free");
 	claim(available(), "available as soon as nobody uses it");
 	/* By events: the pool may have some off it again at once */
-	blocks = vmstat("nr_no_direct_map") / 512;
-	remapped = vmstat("direct_map_flip_remap");
+	blocks = vmstat_now("nr_no_direct_map") / 512;
+	remapped = vmstat_now("direct_map_flip_remap");
 	claim(hibernate(), "off, and back");
-	claim(vmstat("direct_map_flip_remap") - remapped >= blocks,
+	claim(vmstat_now("direct_map_flip_remap") - remapped >= blocks,
 	      "whatever was off the direct map was mapped for it");
 	claim(holds(plain, PLAIN_SIZE, 'p'), "ordinary memory holds what it held");
 	mem = map(empty, MIB);
@@ -236,9 +220,9 @@ int main(void)
 	/* The same with a pool that stays, and a page that is lost */
 	if (put("/proc/sys/vm/no_direct_map_pool_blocks", "8"))
 		die("no_direct_map_pool_blocks");
-	for (int i = 0; i < 60 && vmstat("nr_free_no_direct_map") < 8 * 512; i++)
+	for (int i = 0; i < 60 && vmstat_now("nr_free_no_direct_map") < 8 * 512; i++)
 		sleep(1);
-	claim(vmstat("nr_free_no_direct_map") >= 8 * 512, "a pool of 8 blocks");
+	claim(vmstat_now("nr_free_no_direct_map") >= 8 * 512, "a pool of 8 blocks");
 	phys = use_and_free(SECRET_SIZE);
 	if (!access(POISON, W_OK)) {
 		char text[32];
@@ -249,8 +233,8 @@ int main(void)
 	}
 	claim(hibernate(), "off, and back");
 	claim(holds(plain, PLAIN_SIZE, 'p'), "ordinary memory holds what it held");
-	for (int i = 0; i < 60 && vmstat("nr_free_no_direct_map") < 8 * 512; i++)
+	for (int i = 0; i < 60 && vmstat_now("nr_free_no_direct_map") < 8 * 512; i++)
 		sleep(1);
-	claim(vmstat("nr_free_no_direct_map") >= 8 * 512, "the pool is as it was");
-	return failed;
+	claim(vmstat_now("nr_free_no_direct_map") >= 8 * 512, "the pool is as it was");
+	return failures != 0;
 }

@@ -33,6 +33,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/claim.h"
+#include "lib/draw.h"
 #include "program.h"
 #include "unmapped_util.h"
 
@@ -42,15 +44,6 @@
 #define SPARE	(80 * 1024)
 /* As long as a worker may take to put the direct map together again */
 #define MEND_SECONDS	240
-
-static int failures;
-
-static void claim(bool held, const char *what)
-{
-	printf("%s: %s\n", held ? "held" : "MISSED", what);
-	fflush(stdout);
-	failures += !held;
-}
 
 static long vmstat(const char *name)
 {
@@ -167,7 +160,7 @@ static int rounds(int nr)
 	       nr, now() - start, unmapped * 4 / 1024);
 
 	claim(unmapped > 0, "secret memory came from unmapped blocks");
-	claim(had_all, "90 % of memory was had each time");
+	claim(had_all, "90 %% of memory was had each time");
 	claim(vmstat("oom_kill") == kills, "nobody was killed");
 	claim(!kmsg_complains(kmsg), "the kernel reported no failed allocation");
 
@@ -197,31 +190,28 @@ static void print_compaction(const char *when)
 		fclose(f);
 }
 
-static uint64_t seed = 88172645463325252ULL;
-
-/* xorshift64 */
-static unsigned int draw(void)
+/* What all is drawn from */
+static uint64_t pick_seed(void)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed >> 32;
+	const char *text = getenv("SEED");
+	const uint64_t seed = text ? strtoull(text, NULL, 0) : 1;
+
+	printf("seed: SEED=%llu\n", (unsigned long long)seed);
+	return seed;
 }
 
 #define PIECE	(64 * KiB)
 
 /* On a CPU of its own: small pieces of secret memory, given back in any order. */
-static void scatter(int cpu, size_t size, volatile int *ready, int all)
+static void scatter(int cpu, uint64_t seed, size_t size, volatile int *ready, int all)
 {
 	const size_t nr = size / PIECE;
 	char **piece = calloc(nr, sizeof(*piece));
-	cpu_set_t set;
 
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) || !piece)
-		die("scatter");
-	seed += cpu;
+	if (!piece)
+		die("calloc");
+	on_cpu(cpu);
+	draw_from(seed, cpu);
 	for (size_t i = 0; i < nr; i++) {
 		piece[i] = secret_area(PIECE);
 		if (touch_some(piece[i], PIECE, 1) < PIECE) {
@@ -234,7 +224,7 @@ static void scatter(int cpu, size_t size, volatile int *ready, int all)
 	while (*ready < all)
 		usleep(1000);
 	for (size_t left = nr; left; left--) {
-		size_t i = draw() % left;
+		size_t i = draw(left);
 
 		munmap(piece[i], PIECE);
 		piece[i] = piece[left - 1];
@@ -252,6 +242,7 @@ static int scattered(int nr)
 	long kills = vmstat("oom_kill");
 	bool had_all = true, secret = true;
 	int kmsg = kmsg_open();
+	uint64_t first;
 	volatile int *ready = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -259,9 +250,7 @@ static int scattered(int nr)
 		return SKIP;
 	if (ready == MAP_FAILED)
 		die("mmap");
-	if (getenv("SEED"))
-		seed = strtoull(getenv("SEED"), NULL, 0);
-	printf("seed: SEED=%llu\n", (unsigned long long)seed);
+	first = pick_seed();
 
 	for (int i = 0; i < nr; i++) {
 		size_t size = read_meminfo("MemAvailable") / 10 * 9 * KiB / PAGE * PAGE;
@@ -275,7 +264,7 @@ static int scattered(int nr)
 			if (pid < 0)
 				die("fork");
 			if (!pid)
-				scatter(cpu, size / 4 * 3 / cpus, ready, cpus);
+				scatter(cpu, first + i, size / 4 * 3 / cpus, ready, cpus);
 		}
 		while (wait(&status) > 0) {
 			if (!WIFEXITED(status) || WEXITSTATUS(status)) {
@@ -288,11 +277,9 @@ static int scattered(int nr)
 		       vmstat("nr_free_no_direct_map_whole") / 256, size / MiB);
 		fflush(stdout);
 		had_all &= take_and_free(size, false);
-		/* Another seed for those that are forked next */
-		draw();
 	}
 	claim(secret, "secret memory was had");
-	claim(had_all, "90 % of memory was had after it, at once");
+	claim(had_all, "90 %% of memory was had after it, at once");
 	claim(vmstat("oom_kill") == kills, "nobody was killed");
 	claim(!kmsg_complains(kmsg), "the kernel reported no failed allocation");
 	return !!failures;
@@ -315,11 +302,9 @@ static int blocks(size_t mib)
 	 * Which ones is drawn: the free scanner of compaction looks at every 32nd
 	 * page when it finds nothing, and would find nothing in a regular pattern.
 	 */
-	if (getenv("SEED"))
-		seed = strtoull(getenv("SEED"), NULL, 0);
-	printf("seed: SEED=%llu\n", (unsigned long long)seed);
+	draw_from(pick_seed(), 0);
 	for (size_t off = 0; off < taken; off += PAGE) {
-		if (draw() & 1)
+		if (draw(2))
 			madvise(mem + off, PAGE, MADV_DONTNEED);
 	}
 

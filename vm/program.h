@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -93,6 +94,22 @@ static long lookup(const char *text, const char *key)
 	return -1;
 }
 
+/* The same in a file that must be there, as it is now. */
+__attribute__((unused))
+static long lookup_in(const char *file, const char *key)
+{
+	static char text[32768];
+
+	slurp(file, text, sizeof(text));
+	return lookup(text, key);
+}
+
+__attribute__((unused))
+static long vmstat_now(const char *key)
+{
+	return lookup_in("/proc/vmstat", key);
+}
+
 /* Function calls and TLB shootdowns: of a CPU, or of all with -1. */
 __attribute__((unused))
 static long interrupts(int cpu)
@@ -118,6 +135,18 @@ static long interrupts(int cpu)
 		}
 	}
 	return sum;
+}
+
+/* From now on, on that CPU only. */
+__attribute__((unused))
+static void on_cpu(int cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		die("sched_setaffinity");
 }
 
 /* fork(), with nothing left to be printed twice. */

@@ -120,13 +120,9 @@ static void cpu_offline(void)
 
 static void *copy(void *to)
 {
-	cpu_set_t set;
 	ssize_t n;
 
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		die("sched_setaffinity");
+	on_cpu(cpu);
 	n = to ? pread(window, absent, SIZE, 0) : pwrite(window, absent, SIZE, 0);
 	return (void *)n;
 }

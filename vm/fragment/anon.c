@@ -72,7 +72,7 @@ static void anon_process(uint64_t seed, unsigned int life, int in, int out)
 	while (read(in, &order, sizeof(order)) == sizeof(order)) {
 		struct report report = {};
 
-		run_on(order.cpu);
+		on_cpu(order.cpu);
 		while (nr && live + order.churn > order.target) {
 			struct region *r = &regions[below(&rng, nr)];
 

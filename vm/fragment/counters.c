@@ -55,12 +55,6 @@ long vmstat(const char *key)
 	return sum;
 }
 
-long vmstat_now(const char *key)
-{
-	vmstat_read();
-	return vmstat(key);
-}
-
 void counters_begin(void)
 {
 	vmstat_read();

@@ -20,7 +20,6 @@
 
 /* main.c */
 void must_set(const char *file, const char *value);
-void run_on(unsigned int cpu);
 
 /*
  * lib/draw.h: each actor draws from a sequence of its own, and none asks the machine:
@@ -77,8 +76,6 @@ void sample(int round, const char *actor);
 void vmstat_read(void);
 /* As last read; "key*": the sum of all that begin with it. -1: there is none. */
 long vmstat(const char *key);
-/* As it is now */
-long vmstat_now(const char *key);
 /* What was counted since counters_begin(); the last one's successor has no name. */
 void counters_begin(void);
 const char *counter_name(unsigned int i);

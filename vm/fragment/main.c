@@ -44,16 +44,6 @@ void must_set(const char *file, const char *value)
 		die(file);
 }
 
-void run_on(unsigned int cpu)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	if (sched_setaffinity(0, sizeof(one), &one))
-		die("sched_setaffinity");
-}
-
 /* Up and down: how much secret memory there is in @round. */
 static unsigned long wave(int round)
 {
@@ -120,7 +110,7 @@ int main(void)
 		unsigned long level = wave(round);
 		unsigned int cpu = below(&who, cpus);
 
-		run_on(cpu);
+		on_cpu(cpu);
 		anon_step(seed, (BUDGET - level) * part / ramp, ANON_CHURN, cpu);
 		sample(round, "anon");
 		cache_step(&cache, round < ramp ? MIB(3072) / ramp : CACHE_CHURN);

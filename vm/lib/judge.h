@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/claim.h"
 #include "lib/draw.h"
 #include "program.h"
 #include "unmapped_util.h"
@@ -19,9 +20,7 @@
 #define BLOCK_PAGES	((long)(BLOCK_SIZE / PAGE))
 #define DEBUGFS		"/sys/kernel/debug/"
 
-/* judge.c: what is judged */
-extern int failures;
-__attribute__((format(printf, 2, 3))) void claim(bool held, const char *fmt, ...);
+/* judge.c: what is in claim.h, too */
 /* In a process of its own, so that all of it is given back. */
 void in_child(void (*what)(void));
 /* Memory that other processes are to see, zero. */

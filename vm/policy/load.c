@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 
 #include "cache.h"
+#include "lib/draw.h"
 #include "program.h"
 #include "unmapped_util.h"
 #include "policy.h"
@@ -54,17 +55,6 @@ void page_cache_holes(int fd)
 		posix_fadvise(fd, at, PAGE, POSIX_FADV_DONTNEED);
 }
 
-static uint64_t seed = 88172645463325252ULL;
-
-/* xorshift64 */
-static unsigned int draw(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed >> 32;
-}
-
 void fragment(struct zone (*of)(void), long leave)
 {
 	const size_t most = of().managed * PAGE * 2, step = 4 * MiB;
@@ -81,9 +71,10 @@ void fragment(struct zone (*of)(void), long leave)
 	}
 	figure("%zu MiB taken, %ld pages left of which %ld are in whole blocks", taken / MiB,
 	       of().free, of().blocks);
+	draw_from(1, 0);
 	/* In a regular pattern, compaction's free scanner would find nothing */
 	for (size_t off = 0; off < taken; off += PAGE) {
-		if (draw() & 1)
+		if (draw(2))
 			madvise(mem + off, PAGE, MADV_DONTNEED);
 	}
 }
