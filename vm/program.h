@@ -110,7 +110,10 @@ static long vmstat_now(const char *key)
 	return lookup_in("/proc/vmstat", key);
 }
 
-/* Function calls and TLB shootdowns: of a CPU, or of all with -1. */
+/*
+ * Function calls, of a CPU, or of all with -1. A TLB shootdown is one of them: line
+ * TLB counts those of user memory once more.
+ */
 __attribute__((unused))
 static long interrupts(int cpu)
 {
@@ -123,7 +126,7 @@ static long interrupts(int cpu)
 		int i = 0;
 
 		line += strspn(line, " \n");
-		if (strncmp(line, "CAL:", 4) && strncmp(line, "TLB:", 4))
+		if (strncmp(line, "CAL:", 4))
 			continue;
 		for (p = line + 4; ; p = end, i++) {
 			long n = strtol(p, &end, 10);
