@@ -10,13 +10,13 @@ ifdef TREE
 src-of = $(TREE)
 out-of = $(B)/kernel-$1-$(notdir $(abspath $(TREE)))
 else
-src-of = $(if $(filter stock %-stock,$1),$(B)/source/linux,$(B)/linux)
+src-of = $(if $(filter stock %-stock,$1),$(B)/source/linux,$(if $(filter zap,$1),$(B)/zap/linux,$(B)/linux))
 out-of = $(B)/kernel-$1
 endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all soak unit kernel image shell tree save mail check cross bisect deps source clean machine demo fragmentation atomic-load kvm-selftests selftests secret-programs bench bench-quick bench-off results pictures \
+.PHONY: zap-tree help run test test-all soak unit kernel image shell tree save mail check cross bisect deps source clean machine demo fragmentation atomic-load kvm-selftests selftests secret-programs bench bench-quick bench-off results pictures \
 	deb deb-deps deb-test
 
 help:
@@ -79,8 +79,12 @@ save:
 mail: tree
 	@TREE="$(TREE)" BASE="$(BASE)" scripts/mail.sh $(OPTIONS) $(OUT)
 
+# What zaps guest memory page by page: bench/zap
+zap-tree: source
+	@scripts/zap.sh
+
 # stock needs no series, and must not be held up by one that does not apply.
-kernel: $(if $(filter stock %-stock,$(CONFIG)),source,tree)
+kernel: $(if $(filter stock %-stock,$(CONFIG)),source,$(if $(filter zap,$(CONFIG)),zap-tree,tree))
 	@scripts/kernel.sh $(CONFIG) $(call src-of,$(CONFIG)) $(call out-of,$(CONFIG))
 
 image:
@@ -145,7 +149,7 @@ fragmentation atomic-load: tree
 	@bench/$@ $(OPTIONS)
 
 # What decides is counted with static keys; times are not: configs/keys.config.
-bench: KERNELS_ = keys keys-stock release stock kmap
+bench: KERNELS_ = keys keys-stock release stock kmap zap
 bench-quick: KERNELS_ = keys keys-stock
 bench bench-quick: tree
 	@for k in $(KERNELS_); do $(MAKE) machine CONFIG=$$k || exit 1; done
@@ -173,5 +177,5 @@ deb-test: deb
 	@scripts/deb-test.sh
 
 clean:
-	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/check $(B)/mail $(B)/unit $(B)/bisect $(B)/cross $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb $(B)/htmldocs $(B)/kvm-selftests $(B)/selftests $(B)/secret-programs $(B)/stress
+	@rm -rf $(B)/kernel-* $(B)/test $(B)/boot $(B)/zap $(B)/check $(B)/mail $(B)/unit $(B)/bisect $(B)/cross $(B)/demo $(B)/bench $(B)/pictures $(B)/tools $(B)/deb $(B)/htmldocs $(B)/kvm-selftests $(B)/selftests $(B)/secret-programs $(B)/stress
 	@echo 'clean: build/linux, build/source and build/ccache stay; rm -rf build removes them, unsaved commits too'

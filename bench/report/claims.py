@@ -8,6 +8,22 @@ from results import Stat
 from text import n, table
 
 
+def wrong_zaps(boot):
+    """Guest memory that is zapped: flushed for each page that a fault takes, or not at all; and split."""
+    bad = []
+    for labels, v in ((l, v) for f, l, v in boot.samples if f == "guest" and l["kind"] == "unmapped" and l["part"] == "populate"):
+        where = f"{labels['way']}, {labels['life']}"
+        flushes = v["interrupts"] / (boot.cpus - 1)
+        if boot.kernel == "zap" and labels["way"] != "fallocate" and flushes < 0.9 * v["ops"]:
+            bad.append(f"{where}: flushed less than once a page")
+        if boot.kernel == "zap-noflush" and flushes > 0.1 * v["ops"]:
+            bad.append(f"{where}: flushed")
+        # An entry has 512 pages
+        if labels["life"] == "cold" and v["split2m"] < 0.9 * v["ops"] / 512:
+            bad.append(f"{where}: only {v['split2m']} entries were split")
+    return bad
+
+
 def wrong(boot):
     """What a machine says that it may not, a text each."""
     end = boot.find("end")
@@ -19,7 +35,7 @@ def wrong(boot):
     bad = []
     if boot.counts and abs(clock - 1) > 0.01:
         bad.append(f"a cycle is {clock} ns, not an instruction")
-    if boot.kernel == "stock" and ("flipped" in end or machine["has_unmapped"]):
+    if boot.kernel in ("stock", "zap", "zap-noflush") and ("flipped" in end or machine["has_unmapped"]):
         bad.append("a stock kernel has the feature")
     if boot.kernel in ("unused", "release", "used", "kmap") and not machine["has_unmapped"]:
         bad.append("the kernel does not have the feature")
@@ -29,6 +45,8 @@ def wrong(boot):
         use = boot.find("use")
         if not use or use[0]["unmapped"] < use[0]["pages"]:
             bad.append("it was not in use")
+    if boot.kernel in ("zap", "zap-noflush"):
+        bad += wrong_zaps(boot)
     for kind, life, part, mib, threads, v in (
             (l["kind"], l["life"], l["part"], int(l["mib"]), int(l["threads"]), v)
             for f, l, v in boot.samples if f == "secret" and l["kind"] == "secret"):

@@ -1,23 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Guest memory off the direct map beside such in it: tables and claims."""
+"""Guest memory off the direct map beside such in it, and beside such that is taken out page
+by page: tables, and claims of the first."""
 
 from limits import LIMITS
-from text import n, table, times
+from text import n, table, times, titled
 
 WAYS = (("fault", "touched by the monitor"), ("fallocate", "the same after `fallocate()`"),
         ("prefault", "`KVM_PRE_FAULT_MEMORY`"))
 RESTORE = (("write", "restored: copied, or `pwrite()`"),)
+LIVES = (("cold", "first"), ("warm", "second"))
+# With flushes, and without
+ZAPS = ("zap", "zap-noflush")
 
 
-def cost(r, kind, way, life, part, mib):
-    return r.cost("guest", "release", "guest", kind=kind, way=way, life=life, part=part, mib=mib)
+def cost(r, kind, way, life, part, mib, kernel="release"):
+    return r.cost("guest", kernel, "guest", kind=kind, way=way, life=life, part=part, mib=mib)
+
+
+def both(r, kernel, **labels):
+    """In the direct map and off it."""
+    return [cost(r, kind, kernel=kernel, **labels) for kind in ("mapped", "unmapped")]
 
 
 def judge(r, name, life, what, mib):
     """The worst of all ways to populate."""
     worst, where = None, ""
     for way, text in WAYS:
-        mapped, unmapped = (cost(r, kind, way, life, "populate", mib) for kind in ("mapped", "unmapped"))
+        mapped, unmapped = both(r, "release", way=way, life=life, part="populate", mib=mib)
         if mapped and unmapped and (worst is None or unmapped.median / mapped.median > worst):
             worst, where = unmapped.median / mapped.median, text
     if worst is None:
@@ -30,8 +39,7 @@ def judge(r, name, life, what, mib):
 def boots(r, mib):
     rows = []
     for cpus in (1, 4):
-        mapped, unmapped = (r.cost("guest", "release", "guest", kind=kind, way="boot", life="warm", part=cpus, mib=mib)
-                            for kind in ("mapped", "unmapped"))
+        mapped, unmapped = both(r, "release", way="boot", life="warm", part=cpus, mib=mib)
         if not mapped or not unmapped:
             r.claim("guest", False, f"a guest with {cpus} processors boots: not measured")
             continue
@@ -42,6 +50,60 @@ def boots(r, mib):
                      n(r.count("guest", "release", "guest", "shootdowns", kind="unmapped", way="boot", life="warm",
                                part=cpus, mib=mib))])
     return table(["processors", "mapped, millions", "off the direct map", "", "shootdowns"], rows)
+
+
+def interrupted(r, kernel, **labels):
+    """How often each of the other processors was: zapping is not counted by the kernel."""
+    count = r.count("guest", kernel, "guest", "interrupts", kind="unmapped", **labels)
+    return None if count is None else round(count / (r.of("guest", kernel)[0].cpus - 1))
+
+
+def to_mapped(r, kernel, parts, digits=2, **labels):
+    """What parts take off the direct map, together, to what they take in it on the same kernel."""
+    mapped, unmapped = (r.sum("guest", kernel, "guest", parts, kind=kind, **labels) for kind in ("mapped", "unmapped"))
+    return f"{unmapped.median / mapped.median:.{digits}f}x" if mapped and unmapped else "-"
+
+
+def zapped_ways(r, mib):
+    rows = []
+    for way, text in WAYS + RESTORE:
+        for life, name in LIVES:
+            labels = dict(way=way, life=life, mib=mib)
+            rows.append([f"{text}, {name} life"] + [n(c) for c in both(r, "zap", part="populate", **labels)] +
+                        [to_mapped(r, k, ("populate",), **labels) for k in ZAPS + ("release",)] +
+                        [to_mapped(r, k, ("populate", "free"), **labels) for k in ZAPS + ("release",)] +
+                        [n(interrupted(r, k, part="populate", **labels)) for k in ZAPS] +
+                        [n(r.count("guest", "zap", "guest", "split2m", kind="unmapped", part="populate", **labels))])
+    return table(["", "populate: mapped", "zapped", "", "not flushed", "this work", "and free: zapped", "not flushed",
+                  "this work", "shootdowns", "not flushed", "splits"], rows)
+
+
+def zapped_boots(r, mib):
+    rows = []
+    for cpus in (1, 4):
+        labels = dict(way="boot", life="warm", mib=mib)
+        rows.append([str(cpus)] + [n(c.median / 1e6) if c else "-" for c in both(r, "zap", part=cpus, **labels)] +
+                    [to_mapped(r, k, (cpus,), 3, **labels) for k in ZAPS + ("release",)])
+    return titled(["The project's own kernel as a guest:", ""],
+                  ["processors", "mapped, millions", "zapped", "", "not flushed", "this work"], rows)
+
+
+def zapped(r, mib):
+    """Beside what can be had without this work. Nothing of it is judged."""
+    if not r.has("guest", "zap"):
+        return []
+    left = {k: r.count("guest", k, "end", "map4k") for k in ("zap", "release")}
+    out = ["Beside what can be had without this work, the same flag on stock with bench/zap/zap.patch. *Zapped*: a page is",
+           "erased and taken out of the direct map when it is allocated, with a flush of all TLBs for each that a fault takes,",
+           "one for up to 31 that `fallocate()` takes. *Not flushed*: with none, and so in reach of who has it in a TLB. What is",
+           "an *x* is to memory in the direct map of the same kernel. Zapped memory is not erased when it is freed, but left as",
+           "it is to who has it next. A shootdown is one where each other processor was interrupted. As entries stay split, each",
+           "way to populate has a machine of its own.", ""]
+    out += zapped_ways(r, mib)
+    if None not in left.values():
+        out += [f"In the end, with that memory freed, {n(left['zap'] / 1024)} MiB of such a machine's direct map are in pieces of 4 KiB,",
+                f"with this work {n(left['release'] / 1024)} MiB.", ""]
+    return out + zapped_boots(r, mib)
 
 
 def guest(r, mib=512):
@@ -56,10 +118,10 @@ def guest(r, mib=512):
            "it wrote is erased by a worker later, which is not in what it takes to free it.", ""]
     rows = []
     for way, text in WAYS + RESTORE:
-        for life, name in (("cold", "first"), ("warm", "second")):
+        for life, name in LIVES:
             cells = []
             for part in ("populate", "free"):
-                mapped, unmapped = (cost(r, kind, way, life, part, mib) for kind in ("mapped", "unmapped"))
+                mapped, unmapped = both(r, "release", way=way, life=life, part=part, mib=mib)
                 cells += [n(mapped), n(unmapped), times(unmapped, mapped)]
             rows.append([f"{text}, {name} life"] + cells +
                         [n(r.count("guest", "release", "guest", what, kind="unmapped", way=way, life=life,
@@ -70,4 +132,4 @@ def guest(r, mib=512):
     boot = boots(r, mib)
     if boot:
         out += ["The project's own kernel as a guest, from its start to when it has turned itself off:", ""] + boot
-    return out
+    return out + zapped(r, mib)

@@ -26,6 +26,7 @@
  *   bench.ways=LIST	window: of mermap, vmap, vm_map_ram, kmap_local (all);
  *			guest: of fault, fallocate, prefault, write (all)
  *   bench.boot=LIST	guest: processors of a guest of the first size (none)
+ *   bench.flush=0	guest: bench/zap/zap.patch leaves flushes out
  *
  * A sample is a line: "sample FIGURE LABEL=TEXT... | NAME=NUMBER...". Times are in
  * nanoseconds; with one instruction a nanosecond they are instructions.
