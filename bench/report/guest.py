@@ -106,6 +106,14 @@ def zapped(r, mib):
     return out + zapped_boots(r, mib)
 
 
+def stopped(r):
+    """Guests that the emulated processor stopped, all kernels together."""
+    boots = [v for b in r.boots if b.row == "guest" for v in b.find("guest", way="boot")]
+    lost = sum(v["stopped"] for v in boots)
+    return [f"Of {len(boots) + lost} guests that were started {lost} stopped on their way, as they do where processors are",
+            "emulated, whatever their memory is and on stock, too; they were started again.", ""] if lost else []
+
+
 def guest(r, mib=512):
     if not r.has("guest", "release"):
         return []
@@ -132,4 +140,4 @@ def guest(r, mib=512):
     boot = boots(r, mib)
     if boot:
         out += ["The project's own kernel as a guest, from its start to when it has turned itself off:", ""] + boot
-    return out + zapped(r, mib)
+    return out + zapped(r, mib) + stopped(r)
