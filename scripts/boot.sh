@@ -33,8 +33,8 @@ usage "${1:-}" "usage: boot.sh [option...] BZIMAGE INITRAMFS
   --monitor       sockets DIR/hmp.sock and DIR/qmp.sock
   --timeout SEC   the machine must be off by then (default: 900)
   --slow N        the tests' time limits times N
-  --short         memory is going to be short: that the kernel says of a request that it
-                  failed is no report
+  --short         memory is going to be short: what the kernel says of a request that it
+                  failed, or of a task that it killed for one, is no report
 
 Exit 0: the machine powered itself off, ran all that it was asked to run, and
 its kernel reported nothing. What the tests said is in DIR/results.ktap."
@@ -246,12 +246,12 @@ touch "$console" "$results"
 # Serial consoles end lines with CR LF.
 sed -i 's/\r//g' "$console"
 
-# What the kernel said. Where memory is to be short, a request that failed, with its trace, is
-# left out: the first lines of that tell whose it was, the trace where.
+# What the kernel said. Where memory is to be short, a request that failed, or that had a task
+# killed, is left out with its trace: the first lines tell whose it was, the trace where.
 said()
 {
 	if [ -z "$short" ]; then cat "$console"; return; fi
-	awk '/page allocation failure: / { n = NR } !(/Call Trace:/ && n && NR - n < 12)' "$console"
+	awk '/page allocation failure: | invoked oom-killer: / { n = NR } !(/Call Trace:/ && n && NR - n < 12)' "$console"
 }
 
 report()

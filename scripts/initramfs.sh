@@ -24,7 +24,8 @@ mm="memfd_secret gup_test gup_longterm guard-regions"
 # Of KVM's, where the kernel has it: what an emulated processor can do.
 kvm=
 ! grep -q '^CONFIG_KVM=[ym]' "$out/.config" ||
-	kvm="guest_memfd_test pre_fault_memory_test steal_time x86/kvm_clock_test"
+	kvm="guest_memfd_test pre_fault_memory_test steal_time x86/kvm_clock_test $(
+		cd "$selftests/kvm" && ls guest_memfd_no*.c 2>/dev/null | sed 's/\.c$//')"
 ours=$(cd "$selftests/mm" && ls unmapped*.c 2>/dev/null | sed 's/\.c$//' || :)
 
 build_tests()
