@@ -13,20 +13,16 @@ LIVES = (("cold", "first"), ("warm", "second"))
 ZAPS = ("zap", "zap-noflush")
 
 
-def cost(r, kind, way, life, part, mib, kernel="release"):
-    return r.cost("guest", kernel, "guest", kind=kind, way=way, life=life, part=part, mib=mib)
-
-
-def both(r, kernel, **labels):
-    """In the direct map and off it."""
-    return [cost(r, kind, kernel=kernel, **labels) for kind in ("mapped", "unmapped")]
+def both(r, kernel, *parts, row="guest", **labels):
+    """What parts of it take together, in the direct map and off it."""
+    return [r.sum(row, kernel, "guest", parts, kind=kind, **labels) for kind in ("mapped", "unmapped")]
 
 
 def judge(r, name, life, what, mib):
     """The worst of all ways to populate."""
     worst, where = None, ""
     for way, text in WAYS:
-        mapped, unmapped = both(r, "release", way=way, life=life, part="populate", mib=mib)
+        mapped, unmapped = both(r, "release", "populate", way=way, life=life, mib=mib)
         if mapped and unmapped and (worst is None or unmapped.median / mapped.median > worst):
             worst, where = unmapped.median / mapped.median, text
     if worst is None:
@@ -37,9 +33,12 @@ def judge(r, name, life, what, mib):
 
 
 def boots(r, mib):
+    if not r.has("guest-boot", "release"):
+        return []
     rows = []
     for cpus in (1, 4):
-        mapped, unmapped = both(r, "release", way="boot", life="warm", part=cpus, mib=mib)
+        labels = dict(way="boot", life="warm", mib=mib)
+        mapped, unmapped = both(r, "release", cpus, row="guest-boot", **labels)
         if not mapped or not unmapped:
             r.claim("guest", False, f"a guest with {cpus} processors boots: not measured")
             continue
@@ -47,8 +46,7 @@ def boots(r, mib):
         r.claim("guest", ratio <= LIMITS["GUEST_BOOT"],
                 f"a guest with {cpus} processors boots: {ratio:.3f}x (at most {LIMITS['GUEST_BOOT']:.2f}x)")
         rows.append([str(cpus), n(mapped.median / 1e6), n(unmapped.median / 1e6), f"{ratio:.3f}x",
-                     n(r.count("guest", "release", "guest", "shootdowns", kind="unmapped", way="boot", life="warm",
-                               part=cpus, mib=mib))])
+                     n(r.count("guest-boot", "release", "guest", "shootdowns", kind="unmapped", part=cpus, **labels))])
     return table(["processors", "mapped, millions", "off the direct map", "", "shootdowns"], rows)
 
 
@@ -58,9 +56,9 @@ def interrupted(r, kernel, **labels):
     return None if count is None else round(count / (r.of("guest", kernel)[0].cpus - 1))
 
 
-def to_mapped(r, kernel, parts, digits=2, **labels):
+def to_mapped(r, kernel, *parts, digits=2, **labels):
     """What parts take off the direct map, together, to what they take in it on the same kernel."""
-    mapped, unmapped = (r.sum("guest", kernel, "guest", parts, kind=kind, **labels) for kind in ("mapped", "unmapped"))
+    mapped, unmapped = both(r, kernel, *parts, **labels)
     return f"{unmapped.median / mapped.median:.{digits}f}x" if mapped and unmapped else "-"
 
 
@@ -69,9 +67,9 @@ def zapped_ways(r, mib):
     for way, text in WAYS + RESTORE:
         for life, name in LIVES:
             labels = dict(way=way, life=life, mib=mib)
-            rows.append([f"{text}, {name} life"] + [n(c) for c in both(r, "zap", part="populate", **labels)] +
-                        [to_mapped(r, k, ("populate",), **labels) for k in ZAPS + ("release",)] +
-                        [to_mapped(r, k, ("populate", "free"), **labels) for k in ZAPS + ("release",)] +
+            rows.append([f"{text}, {name} life"] + [n(c) for c in both(r, "zap", "populate", **labels)] +
+                        [to_mapped(r, k, "populate", **labels) for k in ZAPS + ("release",)] +
+                        [to_mapped(r, k, "populate", "free", **labels) for k in ZAPS + ("release",)] +
                         [n(interrupted(r, k, part="populate", **labels)) for k in ZAPS] +
                         [n(r.count("guest", "zap", "guest", "split2m", kind="unmapped", part="populate", **labels))])
     return table(["", "populate: mapped", "zapped", "", "not flushed", "this work", "and free: zapped", "not flushed",
@@ -81,11 +79,11 @@ def zapped_ways(r, mib):
 def zapped_boots(r, mib):
     rows = []
     for cpus in (1, 4):
-        labels = dict(way="boot", life="warm", mib=mib)
-        rows.append([str(cpus)] + [n(c.median / 1e6) if c else "-" for c in both(r, "zap", part=cpus, **labels)] +
-                    [to_mapped(r, k, (cpus,), 3, **labels) for k in ZAPS + ("release",)])
+        labels = dict(row="guest-boot", way="boot", life="warm", mib=mib)
+        rows.append([str(cpus)] + [n(c.median / 1e6) if c else "-" for c in both(r, "zap", cpus, **labels)] +
+                    [to_mapped(r, k, cpus, digits=3, **labels) for k in ("zap", "release")])
     return titled(["The project's own kernel as a guest:", ""],
-                  ["processors", "mapped, millions", "zapped", "", "not flushed", "this work"], rows)
+                  ["processors", "mapped, millions", "zapped", "", "this work"], rows)
 
 
 def zapped(r, mib):
@@ -107,11 +105,11 @@ def zapped(r, mib):
 
 
 def stopped(r):
-    """Guests that the emulated processor stopped, all kernels together."""
-    boots = [v for b in r.boots if b.row == "guest" for v in b.find("guest", way="boot")]
-    lost = sum(v["stopped"] for v in boots)
-    return [f"Of {len(boots) + lost} guests that were started {lost} stopped on their way, as they do where processors are",
-            "emulated, whatever their memory is and on stock, too; they were started again.", ""] if lost else []
+    """Machines with guests that stopped on their way, all kernels together."""
+    boots = [b for b in r.boots if b.row == "guest-boot"]
+    again = sum(int(b.facts["tries"]) - 1 for b in boots)
+    return [f"Of {len(boots) + again} machines {again} had a guest that stopped on its way, as some do where processors are emulated; "
+            "they were started again.", ""] if again else []
 
 
 def guest(r, mib=512):
@@ -129,7 +127,7 @@ def guest(r, mib=512):
         for life, name in LIVES:
             cells = []
             for part in ("populate", "free"):
-                mapped, unmapped = both(r, "release", way=way, life=life, part=part, mib=mib)
+                mapped, unmapped = both(r, "release", part, way=way, life=life, mib=mib)
                 cells += [n(mapped), n(unmapped), times(unmapped, mapped)]
             rows.append([f"{text}, {name} life"] + cells +
                         [n(r.count("guest", "release", "guest", what, kind="unmapped", way=way, life=life,
