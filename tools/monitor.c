@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Look into the test machine from outside, through QEMU's monitor, while "demo
- * prove" (vm/demo.c) holds secret memory:
+ * prove" (vm/demo.c) holds secret memory, or a guest has memory off the direct map:
  *
  *  - has any CPU a translation for the direct-map address of a secret page? And
  *    has each CPU the right one for each ordinary page?
@@ -16,8 +16,8 @@
  *
  * usage: monitor QMP-SOCKET SERIAL-SOCKET DIR
  *
- * DIR is for a FIFO that the dump goes through. Prints "proof ..." lines;
- * scripts/demo.sh judges them.
+ * DIR is for a FIFO that the dump goes through. Prints "proof ..." lines, which the program
+ * inside gets, too: scripts/demo.sh judges them, and vm/guest_proof.c.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -25,6 +25,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -40,6 +41,8 @@
 #define MAX_FRAMES	(1UL << 24)
 #define PATTERN		32
 
+static int guest_fd;
+
 /* What the program inside said */
 static long cpus;
 static uint64_t base;
@@ -48,6 +51,27 @@ enum kind { NEITHER, SECRET, CONTROL, NR_KINDS };
 static uint8_t *kind_of;		/* by frame */
 static uint64_t *frames[NR_KINDS];
 static unsigned long nr_frames[NR_KINDS];
+
+__attribute__((format(printf, 1, 2)))
+static void proof(const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	printf("proof %s\n", line);
+	fflush(stdout);
+	if (dprintf(guest_fd, "proof %s\n", line) < 0)
+		die("cannot answer the machine");
+}
+
+static void forget_frames(void)
+{
+	memset(nr_frames, 0, sizeof(nr_frames));
+	memset(kind_of, 0, MAX_FRAMES);
+}
 
 static void add_frames(enum kind kind, uint64_t first, unsigned long nr)
 {
@@ -132,8 +156,8 @@ static void walk(uint64_t table, int level, int first)
 
 static void walk_all(void)
 {
-	visited = calloc(MAX_FRAMES, 1);
-	mapped_frame = calloc(MAX_FRAMES, 1);
+	memset(visited, 0, MAX_FRAMES);
+	memset(mapped_frame, 0, MAX_FRAMES);
 	tables = 0;
 	for (int cpu = 0; cpu < cpus; cpu++)
 		walk(control_register(cpu, "CR3=") & ADDRESS,
@@ -295,10 +319,9 @@ static void search_memory(const char *dir)
 
 static void print_found(const char *when)
 {
-	printf("proof %s dump-mib %lu secret %lu elsewhere %lu control %lu elsewhere %lu\n",
-	       when, (unsigned long)(dumped >> 20), found[0].own, found[0].elsewhere,
-	       found[1].own, found[1].elsewhere);
-	fflush(stdout);
+	proof("%s dump-mib %lu secret %lu elsewhere %lu control %lu elsewhere %lu",
+	      when, (unsigned long)(dumped >> 20), found[0].own, found[0].elsewhere,
+	      found[1].own, found[1].elsewhere);
 }
 
 static void look(const char *dir)
@@ -308,13 +331,12 @@ static void look(const char *dir)
 	qmp("stop");
 	secret = translations(SECRET, &right);
 	control = translations(CONTROL, &right);
-	printf("proof pages secret %lu control %lu cpus %ld\n",
-	       nr_frames[SECRET], nr_frames[CONTROL], cpus);
-	printf("proof translations secret %lu control %lu right %lu\n",
-	       secret, control, right);
+	proof("pages secret %lu control %lu cpus %ld",
+	      nr_frames[SECRET], nr_frames[CONTROL], cpus);
+	proof("translations secret %lu control %lu right %lu", secret, control, right);
 	walk_all();
-	printf("proof mapped tables %lu secret %lu control %lu\n",
-	       tables, nr_mapped(SECRET), nr_mapped(CONTROL));
+	proof("mapped tables %lu secret %lu control %lu",
+	      tables, nr_mapped(SECRET), nr_mapped(CONTROL));
 	search_memory(dir);
 	print_found("live");
 	qmp("cont");
@@ -344,16 +366,17 @@ int main(int argc, char **argv)
 {
 	char line[512];
 	FILE *guest;
-	int fd;
 
 	if (argc != 4) {
 		fprintf(stderr, "usage: monitor QMP-SOCKET SERIAL-SOCKET DIR\n");
 		return 2;
 	}
 	kind_of = calloc(MAX_FRAMES, 1);
+	visited = calloc(MAX_FRAMES, 1);
+	mapped_frame = calloc(MAX_FRAMES, 1);
 	qmp_open(argv[1]);
-	fd = connect_to(argv[2]);
-	guest = fdopen(dup(fd), "r");
+	guest_fd = connect_to(argv[2]);
+	guest = fdopen(dup(guest_fd), "r");
 
 	while (fgets(line, sizeof(line), guest)) {
 		unsigned long nr;
@@ -371,14 +394,14 @@ int main(int argc, char **argv)
 			add_frames(SECRET, first, nr);
 		} else if (sscanf(line, "control %" SCNx64 " %lx", &first, &nr) == 2) {
 			add_frames(CONTROL, first, nr);
+		} else if (!strcmp(line, "forget")) {
+			forget_frames();
 		} else if (!strcmp(line, "look")) {
 			look(argv[3]);
-			if (write(fd, "ok\n", 3) != 3)
-				die("cannot answer the machine");
+			dprintf(guest_fd, "ok\n");
 		} else if (!strcmp(line, "look-again")) {
 			look_again(argv[3]);
-			if (write(fd, "ok\n", 3) != 3)
-				die("cannot answer the machine");
+			dprintf(guest_fd, "ok\n");
 		} else if (!strcmp(line, "bye")) {
 			printf("proof end\n");
 			return 0;

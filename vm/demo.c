@@ -200,46 +200,7 @@ static void measure(void)
 	live(false, 3);
 }
 
-/*
- * The proof. The other end of a serial port is tools/monitor.c: lines of ours,
- * and an "ok" when it has done what it was told. While it looks, all CPUs are idle.
- */
-static void ask(const char *what)
-{
-	char line[256];
-
-	tell("%s\n", what);
-	hear(line, sizeof(line));
-	if (strcmp(line, "ok")) {
-		printf("error: the host says: %s\n", line);
-		exit(1);
-	}
-}
-
-/*
- * A pattern of 32 bytes that is not known before this runs, all over each
- * page. Only its complement is ever in memory that isn't the pattern's: the
- * words are complemented in a register, one at a time, so that neither this
- * program, nor saved registers, nor the line to the host has all of them.
- */
-struct pattern {
-	uint64_t complement[4];
-};
-
-static void fill(char *p, unsigned long pages, const struct pattern *pattern)
-{
-	volatile uint64_t *word = (volatile uint64_t *)p;
-
-	for (unsigned long i = 0; i < pages * PAGE / 8; i++)
-		word[i] = ~((const volatile uint64_t *)pattern->complement)[i % 4];
-}
-
-static void tell_pattern(const char *what, const struct pattern *pattern)
-{
-	tell("%s %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 "\n", what,
-	     pattern->complement[0], pattern->complement[1],
-	     pattern->complement[2], pattern->complement[3]);
-}
+/* The proof. While tools/monitor.c looks, all CPUs are idle. */
 
 /* A file that somebody else, who stays, has written to on another CPU, page by page. */
 static int elsewhere(const struct pattern *pattern, char **mem, pid_t *pid)
@@ -300,7 +261,7 @@ static void prove(void)
 	tell_frames("secret", secret, PAGES);
 	tell_frames("secret", other, ELSEWHERE_PAGES);
 	tell_frames("control", control, CONTROL_PAGES);
-	ask("look");
+	ask("look", NULL);
 
 	munmap(secret, PAGES * PAGE);
 	close(secret_fd);
@@ -311,7 +272,7 @@ static void prove(void)
 		waitpid(pid, NULL, 0);
 	}
 	close(other_fd);
-	ask("look-again");
+	ask("look-again", NULL);
 	kill(pid, SIGKILL);
 	munmap(control, CONTROL_PAGES * PAGE);
 	close(control_fd);

@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # guest-boot.sh CPUS MIB [OPTION...]: the kernel of this machine as a guest, to its shell,
-# which says hello and turns the guest off. OPTIONs are those of "guest".
+# which says hello and turns the guest off, or runs what $GUEST_RUNS has. OPTIONs are those
+# of "guest".
 dir=/tmp/guest
 if [ ! -s $dir/initrd ]; then
 	mkdir -p $dir/root/bin $dir/root/dev $dir/root/proc
-	cp /bin/busybox $dir/root/bin/
+	cp /bin/busybox /bin/guest_proof $dir/root/bin/
 	cat >$dir/root/init <<'EOF'
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -20,6 +21,6 @@ cpus=$1 mib=$2
 shift 2
 slow=$(sed -n 's/.*vm\.slow=\([0-9]*\).*/\1/p' /proc/cmdline)
 # The emulated processor does not tell KVM that a guest sets up XSAVE
-echo 'echo hello from $(nproc) processors; poweroff -f' |
+echo "${GUEST_RUNS:-echo hello from \$(nproc) processors; poweroff -f}" |
 	guest --kernel /lib/guest/bzImage --initrd $dir/initrd --mem "$mib" --cpus "$cpus" \
 	--append 'console=ttyS0 no_timer_check panic=-1 noxsave quiet' --timeout $((150 * ${slow:-1})) "$@"

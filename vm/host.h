@@ -94,6 +94,56 @@ static void hear(char *line, size_t size)
 }
 
 /*
+ * Have tools/monitor.c do something: lines of its own go to @line, where there is one, and an
+ * "ok" says that it has done it.
+ */
+__attribute__((unused))
+static void ask(const char *what, void (*said)(const char *line))
+{
+	char line[256];
+
+	tell("%s\n", what);
+	for (;;) {
+		hear(line, sizeof(line));
+		if (!strcmp(line, "ok"))
+			return;
+		if (strncmp(line, "proof ", 6)) {
+			printf("error: the host says: %s\n", line);
+			exit(1);
+		}
+		if (said)
+			said(line);
+	}
+}
+
+/*
+ * A pattern of 32 bytes that is not known before this runs, all over each
+ * page. Only its complement is ever in memory that isn't the pattern's: the
+ * words are complemented in a register, one at a time, so that neither this
+ * program, nor saved registers, nor the line to the host has all of them.
+ */
+struct pattern {
+	uint64_t complement[4];
+};
+
+__attribute__((unused))
+static void fill(char *p, unsigned long pages, const struct pattern *pattern)
+{
+	volatile uint64_t *word = (volatile uint64_t *)p;
+
+	for (unsigned long i = 0; i < pages * PAGE / 8; i++)
+		word[i] = ~((const volatile uint64_t *)pattern->complement)[i % 4];
+}
+
+__attribute__((unused))
+static void tell_pattern(const char *what, const struct pattern *pattern)
+{
+	tell("%s %" PRIx64 " %" PRIx64 " %" PRIx64 " %" PRIx64 "\n", what,
+	     pattern->complement[0], pattern->complement[1],
+	     pattern->complement[2], pattern->complement[3]);
+}
+
+/*
  * Where the direct map begins, whatever KASLR and the number of page-table
  * levels: /proc/kcore's program headers have both addresses of each piece of
  * memory. Those of the kernel's image are not the direct map's.
@@ -127,22 +177,26 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Where the pages are: sorted, neighbours in one line. */
+/* Where the pages of a process are: sorted, neighbours in one line. */
 __attribute__((unused))
-static void tell_frames(const char *what, const char *p, unsigned long pages)
+static void tell_frames_of(const char *pid, const char *what, const char *p, unsigned long pages)
 {
 	uint64_t *frame = malloc(pages * sizeof(*frame));
-	int fd = open("/proc/self/pagemap", O_RDONLY);
 	unsigned long i, n;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%s/pagemap", pid);
+	fd = open(path, O_RDONLY);
 
 	if (!frame || fd < 0)
-		die("/proc/self/pagemap");
+		die(path);
 	for (i = 0; i < pages; i++) {
 		if (pread(fd, &frame[i], 8, ((uintptr_t)p / PAGE + i) * 8) != 8)
-			die("/proc/self/pagemap");
+			die(path);
 		if (!(frame[i] >> 63) || !(frame[i] << 9)) {
 			errno = ENODATA;
-			die("/proc/self/pagemap has no frame");
+			die("pagemap has no frame");
 		}
 		frame[i] = frame[i] << 9 >> 9;
 	}
@@ -154,6 +208,12 @@ static void tell_frames(const char *what, const char *p, unsigned long pages)
 		tell("%s %" PRIx64 " %lx\n", what, frame[i], n);
 	}
 	free(frame);
+}
+
+__attribute__((unused))
+static void tell_frames(const char *what, const char *p, unsigned long pages)
+{
+	tell_frames_of("self", what, p, pages);
 }
 
 #endif /* HOST_H */
