@@ -193,7 +193,7 @@ static int leave(char **argv)
 	snprintf(text, sizeof(text), "crash: free %ld unmapped %ld\n", vmstat_now("nr_free_pages"),
 		 unmapped);
 	if (unmapped >= 0 && (size_t)unmapped < FREED_SIZE / PAGE / 2) {
-		printf("%sFAILED: more is free off the direct map\n", text);
+		printf("%serror: more is free off the direct map\n", text);
 		return 1;
 	}
 	/*

@@ -8,9 +8,10 @@
 #
 # "crash" leaves patterns in memory of several kinds, and in what is free again; then the
 # kernel panics. The same kernel, started in what crashkernel= set aside, reads what is left
-# with makedumpfile. vm/init runs in both, and writes to the same file: the first one's test
-# has no result there, and the second one's plan takes the place of its plan. A machine that
-# gets no further than the first one has no end. Exit 4: this machine cannot.
+# with makedumpfile, and judges it, as TAP. vm/init runs in both, and writes to the same
+# file: the first one's test has no result there, and the second one's plan takes the place
+# of its plan. A machine that gets no further than the first one has no end. Exit 4: this
+# machine cannot.
 dir=/tmp/crash
 mkdir -p $dir
 
@@ -28,14 +29,18 @@ if [ "${1:-}" != dump ]; then
 fi
 
 [ -s /proc/vmcore ] || { echo "skip: no kernel crashed before this one"; exit 4; }
-bad=0
+nr=0 bad=0
+echo "TAP version 13"
 # claim TEXT COMMAND...
 claim()
 {
-	what=$1
+	what=$1 not=
 	shift
-	if "$@"; then echo "ok: $what"; else echo "FAILED: $what"; bad=1; fi
+	"$@" || { not='not ' bad=1; }
+	nr=$((nr + 1))
+	echo "${not}ok $nr - $what"
 }
+finish() { echo "1..$nr"; exit $bad; }
 # value NAME FILE: what the line with this name says
 value() { awk -v name="$1" '$1 == name { print $2 }' "$2"; }
 
@@ -76,10 +81,11 @@ panicked()
 	! grep -E 'WARNING:|BUG:|Oops|Bad page state|INFO: ' $dir/end
 }
 claim "a panic that was asked for is all that the kernel's log says" panicked
-[ $bad -eq 0 ] || cat $dir/end
+[ $bad -eq 0 ] || sed 's/^/# /' $dir/end
 figures=$(sed -n 's/.*crash: free \([0-9]*\) unmapped \(-*[0-9]*\)$/\1 \2/p' $dir/log)
 free=${figures% *} unmapped=${figures#* }
-[ "$free" ] || { echo "FAILED: no figures in the log"; exit 1; }
+claim "the log has how many pages were free" [ "$free" ]
+[ "$free" ] || finish
 echo "# $free pages were free, $unmapped of them off the direct map"
 
 # All of memory: nothing is erased but what was secret, and is free
@@ -142,4 +148,4 @@ if [ "$unmapped" -ge 0 ]; then
 	free=$((free - unmapped))
 	claim "with a list less: what is off the direct map is not free" free_in fewer
 fi
-exit $bad
+finish
