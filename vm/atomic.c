@@ -27,10 +27,10 @@
 
 #include "../linux/tools/testing/selftests/mm/unmapped_util.h"
 #include "lib/draw.h"
+#include "lib/module.h"
 #include "program.h"
 
 #define PAGE		4096UL
-#define MODULE		"/lib/modules/atomic_load.ko"
 #define STATS		"/sys/kernel/debug/atomic_load/stats"
 #define NR_ORDERS	4
 #define MAX_PROCS	16
@@ -102,17 +102,13 @@ static void print_stats(const char *when, const struct stats *from, const struct
 
 static void load_module(void)
 {
-	int fd = open(MODULE, O_RDONLY | O_CLOEXEC);
 	char args[128];
 
 	snprintf(args, sizeof(args), "seed=%ld depth=%ld burst=%ld",
 		 number("atomic.seed", 1), number("atomic.depth", 2048),
 		 number("atomic.burst", 64));
-	if (fd < 0 || syscall(SYS_finit_module, fd, args, 0))
-		die(MODULE);
-	close(fd);
-	/* A moment later its initialisation code is freed, which splits a 2 MiB entry. */
-	sleep(2);
+	module_load("atomic_load", args);
+	module_settle();
 }
 
 /* What the zones' low watermarks sum up to: KiB. */

@@ -8,10 +8,10 @@
 
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 /* Of disks; to others it is a pageblock */
 #undef BLOCK_SIZE
 
+#include "lib/module.h"
 #include "program.h"
 
 static void put16(char *p, uint16_t v) { memcpy(p, &v, sizeof(v)); }
@@ -64,15 +64,12 @@ static void make_image(const char *path, uint64_t size)
 /* Such a file of @size bytes. */
 static int cache_open(uint64_t size)
 {
-	int module = open("/lib/modules/erofs.ko", O_RDONLY | O_CLOEXEC), fd;
+	int fd;
 
-	if (module >= 0 && syscall(SYS_finit_module, module, "", 0) && errno != EEXIST)
-		die("/lib/modules/erofs.ko");
-	if (module >= 0) {
-		close(module);
-		/* A moment later its initialisation code is freed, which splits a 2 MiB entry. */
-		sleep(2);
-	}
+	if (module_load_if("erofs", ""))
+		module_settle();
+	else if (errno != ENOENT)
+		die("module erofs");
 	/* EROFS wants the image in a file system with a page cache of its own. */
 	mkdir("/run/image", 0755);
 	mkdir("/run/cache", 0755);

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "lib/module.h"
 #include "program.h"
 
 #define SKIP		4
@@ -52,16 +53,11 @@ static void fill(unsigned char *mem, unsigned char seed)
 
 static void load(void)
 {
-	int fd = open("/lib/modules/unmapped_window.ko", O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		die("unmapped_window.ko");
-	if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST) {
+	if (!module_load_if("unmapped_window", "")) {
 		if (errno == EOPNOTSUPP)
 			skip("no windows");
-		die("unmapped_window.ko");
+		die("module unmapped_window");
 	}
-	close(fd);
 	window = open("/dev/unmapped_window", O_RDWR | O_CLOEXEC);
 	if (window < 0)
 		die("/dev/unmapped_window");

@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What the module of bench/pages measures: pages allocated and freed, windows. */
 #include "bench.h"
+#include "lib/module.h"
 
-#define MODULE		"/lib/modules/bench_pages.ko"
 #define RUN		"/sys/kernel/debug/bench_pages/run"
 
 static void load_module(void)
 {
 	static bool loaded;
-	int fd;
 
 	if (loaded)
 		return;
-	fd = open(MODULE, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
-		die(MODULE);
-	close(fd);
-	/* A moment later its initialisation code is freed, which splits a 2 MiB entry. */
-	sleep(2);
+	module_load("bench_pages", "");
+	module_settle();
 	loaded = true;
 }
 

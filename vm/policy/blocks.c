@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/module.h"
 #include "program.h"
 #include "unmapped_util.h"
 #include "policy.h"
@@ -24,7 +25,7 @@ int mode_fixed(int argc, char **argv)
 	double start;
 
 	plan(3);
-	module_load("/lib/modules/policy_pages.ko");
+	module_load("policy_pages", "");
 	prepared(!write_file(POLICY_DEBUGFS "hold", "%ld", nr), "pages are held and their attributes changed");
 	figure("%ld of %ld pages of order 10 held, %ld of their blocks in 4 KiB entries",
 	       field(POLICY_DEBUGFS "stats", "held"), nr, field(POLICY_DEBUGFS "stats", "split"));

@@ -179,15 +179,6 @@ pid_t child(void)
 	return pid;
 }
 
-void module_load(const char *file)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
-		die(file);
-	close(fd);
-}
-
 /* The first task with that name, and its CPU time if asked for; 0 if there is none. */
 static pid_t find_task(const char *task, double *seconds)
 {

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/wait.h>
 
+#include "lib/module.h"
 #include "program.h"
 #include "unmapped_util.h"
 #include "policy.h"
@@ -109,7 +110,7 @@ int mode_drain(int argc, char **argv)
 	(void)argv;
 	plan(2);
 	prepared(sysconf(_SC_NPROCESSORS_ONLN) > BYSTANDER, "there are %d CPUs", BYSTANDER + 1);
-	module_load("/lib/modules/policy_pages.ko");
+	module_load("policy_pages", "");
 	set_pool_blocks(0);
 	keep_off("kswapd0");
 	keep_off("kcompactd0");

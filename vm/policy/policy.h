@@ -129,7 +129,6 @@ int touch_failing(char *mem, size_t bytes, int failures, size_t *had);
 /* A child that does not outlive us, whatever ends us. */
 pid_t child(void);
 void die_with_parent(void);
-void module_load(const char *file);
 pid_t task_pid(const char *task);
 double cpu_seconds(const char *task);
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Requests with each GFP flag, by the module of vm/flags/. */
+#include "lib/module.h"
 #include "soak.h"
 
 #define MODULE		"unmapped_flags"
 
 void flags_load(void)
 {
-	module_load(MODULE);
+	module_load(MODULE, "");
 	if (access(DEBUGFS MODULE "/try", W_OK))
-		die(MODULE ".ko");
+		die("module " MODULE);
 }
 
 void flags_try(void)

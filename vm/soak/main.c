@@ -22,22 +22,6 @@
  */
 #include "soak.h"
 
-void module_load(const char *name)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "/lib/modules/%s.ko", name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return;
-	/* Nor one that is not for this processor */
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST &&
-		       errno != EOPNOTSUPP))
-		die(path);
-	close(fd);
-}
-
 static int usage(void)
 {
 	fprintf(stderr, "usage: soak [SECONDS [SEED]]\n"

@@ -26,10 +26,6 @@
 int soak_secret(int seconds, uint64_t seed);
 int soak_guests(int nr, uint64_t seed);
 
-/* main.c */
-/* A module that is to be there; one that this kernel has not is left out. */
-void module_load(const char *name);
-
 /* inject.c: what is made to fail */
 /* All is as it should be before, and nothing fails yet: NULL, or what is missing. */
 const char *inject_prepare(void);

@@ -3,6 +3,7 @@
 #include <linux/falloc.h>
 #include <sys/ioctl.h>
 
+#include "lib/module.h"
 #include "soak.h"
 #include "vm.h"
 
@@ -268,12 +269,14 @@ const char *vm_missing(void)
 {
 	const __u64 wanted = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED |
 			     GUEST_MEMFD_FLAG_NO_DIRECT_MAP;
+	static const char * const modules[] = { "irqbypass", "kvm", "kvm-amd" };
 	int kvm, vm;
 	long flags;
 
-	module_load("irqbypass");
-	module_load("kvm");
-	module_load("kvm-amd");
+	for (size_t i = 0; i < sizeof(modules) / sizeof(*modules); i++)
+		/* Built in, or not for this processor */
+		if (!module_load_if(modules[i], "") && errno != ENOENT && errno != EOPNOTSUPP)
+			die(modules[i]);
 	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (kvm < 0)
 		return "no /dev/kvm: the kernel has no KVM, or the processor no SVM";
