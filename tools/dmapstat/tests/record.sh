@@ -35,8 +35,9 @@ section /proc/kpageflags
 [ ! -r /proc/kpageflags ] || od -v -An -tx4 -w8 /proc/kpageflags |
 	awk -v mark=$((mark)) -v unmapped=$((unmapped)) -v mapped=$((mapped)) '
 function hex(s,  i, n) { for (i = 1; i <= length(s); i++) n = n * 16 + index("123456789abcdef", substr(s, i, 1)); return n }
+function both(a, b,  bit, n) { for (bit = 1; bit <= a && bit <= b; bit *= 2) if (int(a / bit) % 2 && int(b / bit) % 2) n += bit; return n + 0 }
 function end() { if (last) printf "%d %d %x\n", first, count, last }
-!($1 in known) { n = hex($1); known[$1] = and(n, and(n, mark) ? unmapped : mapped) }
+!($1 in known) { n = hex($1); known[$1] = both(n, both(n, mark) ? unmapped : mapped) }
 { now = known[$1] }
 now != last { end(); first = NR - 1; last = now; count = 0 }
 { count++ }
