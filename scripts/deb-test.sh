@@ -15,13 +15,8 @@ N skipped'. Everything is in build/deb/test-SUITE; the disk is made anew only if
 packages or the tests changed (or are a week old: rm -r build/deb/test-SUITE)."
 
 suite=trixie
-while [ $# -gt 0 ]; do
-	case $1 in
-	--suite) [ $# -ge 2 ] || die "--suite needs a name"; suite=$2; shift ;;
-	*)	die "unknown option $1 (--help)" ;;
-	esac
-	shift
-done
+options suite= "$@"
+[ "$nr_options" -eq $# ] || die "it takes options only (--help)"
 need_tool mmdebstrap fakeroot mke2fs dpkg-deb gcc make qemu-system-x86_64
 debs=$BUILD/deb out=$BUILD/deb/test-$suite
 

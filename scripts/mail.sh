@@ -15,15 +15,8 @@ replaced; a directory with anything else in it is left alone.
 TREE=<git tree> mails another tree; BASE=<revision> is its pristine commit."
 
 version='' out=$BUILD/mail
-while [ $# -gt 0 ]; do
-	case $1 in
-	--version)	[ $# -ge 2 ] || die "--version needs a number"; version=$2; shift ;;
-	-*)		die "unknown option $1 (--help)" ;;
-	*)		break ;;
-	esac
-	shift
-done
-case $version in *[!0-9]*) die "--version $version: not a number" ;; esac
+options 'version#' "$@"
+shift "$nr_options"
 [ $# -le 1 ] || die "one directory, please (--help)"
 [ $# -eq 0 ] || out=$1
 

@@ -11,16 +11,9 @@ seconds (1200). A kernel that warns of anything panics.
 
 The last line is 'N passed, N failed, N skipped'. Logs: build/stress/."
 seconds=1200
-while [ $# -gt 0 ]; do
-	case $1 in
-	--seconds)
-		case ${2:-} in ''|0*|*[!0-9]*) die "--seconds needs a number (--help)" ;; esac
-		seconds=$2
-		shift 2 ;;
-	-*) die "unknown option $1 (--help)" ;;
-	*) break ;;
-	esac
-done
+options 'seconds#' "$@"
+shift "$nr_options"
+case $seconds in 0*) die "--seconds must be 1 at least, without a 0 before it" ;; esac
 [ $# -gt 0 ] || set -- debug kasan
 for k; do
 	[ -f "$BUILD/kernel-$k/initramfs.cpio.gz" ] ||
