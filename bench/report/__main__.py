@@ -5,12 +5,14 @@ usage: report bench DIRECTORY
        report demo FIGURES RUNS [FILE]
        report fragmentation DIRECTORY MACHINE...
        report atomic-load STOCK THIS
+       report off DIRECTORY
 
 bench: DIRECTORY has facts (NAME=VALUE lines) and machines/*/ with machine, results.ktap
 and console.log. demo: FIGURES are those of scripts/demo.sh; the report that is in FILE is
 replaced if every claim held. fragmentation: DIRECTORY/MACHINE/ has facts (KEY VALUE lines)
-and samples.csv; stock is the first MACHINE. atomic-load: two results.ktap. The limits are
-in bench/limits.
+and samples.csv; stock is the first MACHINE. atomic-load: two results.ktap. off: DIRECTORY
+has changed (the C files), stock/ and this/, with their objects. The limits are in
+bench/limits.
 
 Exit 0: every claim held. 1: one did not. 2: nothing is judged, as there are no figures or
 one is missing: none counts as 0."""
@@ -25,10 +27,11 @@ from bench import bench
 from counted import NotJudged
 from demo import demo
 from fragmentation import fragmentation
+from off import off
 
 # What is judged, by whom, from how many arguments: at least, at most
 JUDGES = {"bench": (bench, 1, 1), "demo": (demo, 2, 3),
-          "fragmentation": (fragmentation, 3, 4), "atomic-load": (atomic_load, 2, 2)}
+          "fragmentation": (fragmentation, 3, 4), "atomic-load": (atomic_load, 2, 2), "off": (off, 1, 1)}
 
 
 def main():

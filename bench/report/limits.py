@@ -9,9 +9,11 @@ def number(text):
     return int(value) if value == int(value) else value
 
 
+BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
 def limits():
-    bench = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    with open(os.path.join(bench, "limits")) as f:
+    with open(os.path.join(BENCH, "limits")) as f:
         return {w[0]: number(w[1]) for w in map(str.split, f) if w and w[0] != "#"}
 
 

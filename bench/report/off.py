@@ -1,18 +1,16 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Compares the objects of bench/off's two builds, function by function, and the
-layout of structures.
-
-usage: off.py DIRECTORY
-
-DIRECTORY has changed (the C files), stock/ and this/. Writes off.md and functions/.
-Exit 0: no hot function and no structure differs. 1: one does. 2: something is missing."""
+layout of structures: off.md, and both sides of what differs in functions/."""
 
 import os
 import re
 import subprocess
 import sys
 from difflib import SequenceMatcher
+
+from counted import NoFigure, NotJudged
+from judge import Judge
+from limits import BENCH
 
 # What runs for each page that is allocated or freed, or for each few
 HOT = """__alloc_frozen_pages_noprof __alloc_pages_noprof alloc_pages_bulk_noprof prepare_alloc_pages
@@ -29,15 +27,10 @@ RENAMED = {"get_pfnblock_freetype": "get_pfnblock_migratetype"}
 STRUCTURES = "page folio zone per_cpu_pages free_area pglist_data mm_struct address_space task_struct alloc_context".split()
 
 
-def die(text):
-    print(f"off: {text}", file=sys.stderr)
-    sys.exit(2)
-
-
 def run(*command):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        die(f"{' '.join(command)}: {done.stderr.strip()}")
+        raise NotJudged(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -97,28 +90,25 @@ def layout(obj, structure):
 
 def explained():
     """What may differ: bench/off.explained."""
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "off.explained")) as f:
+    with open(os.path.join(BENCH, "off.explained")) as f:
         rows = [line.split("|", 1) for line in f if "|" in line and not line.startswith("#")]
     return {name.strip(): why.strip() for name, why in rows}
 
 
-def main():
-    if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
-        print(__doc__, file=sys.stderr)
-        sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
-    out = sys.argv[1]
+def off(out):
+    """Whether no hot function and no structure differs but for a reason."""
+    with open(os.path.join(out, "changed")) as f:
+        files = [line.strip()[:-2] for line in f]
     os.makedirs(os.path.join(out, "functions"), exist_ok=True)
     for f in os.listdir(os.path.join(out, "functions")):
         os.unlink(os.path.join(out, "functions", f))
-    with open(os.path.join(out, "changed")) as f:
-        files = [line.strip()[:-2] for line in f]
     same, rows, hot, seen_hot, total = 0, [], [], set(), {"stock": 0, "this": 0}
     for name in files:
         code = {}
         for side in ("stock", "this"):
             obj = os.path.join(out, side, name + ".o")
             if not os.path.exists(obj):
-                die(f"{obj} was not built")
+                raise NoFigure(side, name + ".o")
             code[side] = functions(obj)
             total[side] += sum(map(instructions, code[side].values()))
         for function in sorted(set(code["stock"]) | set(code["this"])):
@@ -142,8 +132,8 @@ def main():
                 many = max(len(a), len(b)) - sum(m.size for m in blocks)
                 what = f"{many} lines; {instructions(a)} instructions, {instructions(b)} here"
             rows.append((base(function) in HOT, -many, f"{name}.c", function, what))
-            if base(function) in HOT:
-                hot.append(function)
+            if base(function) in HOT and base(function) not in hot:
+                hot.append(base(function))
     rows.sort(key=lambda r: (not r[0], r[1]))
     lines = ["# Not built in: the code beside stock's", "",
              f"{len(files)} C files of the series, `configs/off.config`. {same} functions are the same, {len(rows)} are not;",
@@ -159,8 +149,8 @@ def main():
         sides = {}
         for side in ("stock", "this"):
             sides[side] = layout(os.path.join(out, side, "mm/page_alloc.o"), structure)
-        if sides["stock"][0] is None and sides["this"][0] is None:
-            die(f"pahole knows no struct {structure}")
+            if sides[side][0] is None:
+                raise NoFigure(side, "struct", structure)
         equal = sides["stock"][:2] == sides["this"][:2]
         if not equal:
             differ.append(structure)
@@ -171,22 +161,23 @@ def main():
                      f"{'the same sizes and offsets' if equal else 'differ'} |")
     lines.append("")
     # Neither a claim about nothing
-    if "get_page_from_freelist" not in seen_hot or "__free_frozen_pages" not in seen_hot:
-        die("no hot function was found in the objects")
-    reasons, failed = explained(), False
+    for function in ("get_page_from_freelist", "__free_frozen_pages"):
+        if function not in seen_hot:
+            raise NoFigure(function)
+    reasons = explained()
+    known = [name for name in hot + differ if name in reasons]
+    if known:
+        lines += ["Differ for a reason:", ""] + [f"- `{name}`: {reasons[name]}" for name in known] + [""]
+    stale = sorted(set(reasons) - set(known))
+    if stale:
+        lines += [f"Do not differ any more, but are in bench/off.explained: {', '.join(stale)}", ""]
+    j = Judge("- ")
     for odd, all_, what in ((hot, len(seen_hot), "hot functions have the code"), (differ, len(STRUCTURES), "structures have the layout")):
-        bad = [name for name in odd if base(name) not in reasons]
-        failed |= bool(bad)
-        lines.append(f"{'MISSED' if bad else 'held  '}  P4    {all_ - len(odd)} of {all_} {what} that they have in stock, "
-                     f"{len(odd) - len(bad)} differ for a reason" + (f"; not {', '.join(bad)}" if bad else ""))
-        lines += [f"        {name}: {reasons[base(name)]}" for name in odd if base(name) in reasons]
-    for name in sorted(set(reasons) - {base(name) for name in hot + differ}):
-        lines.append(f"        bench/off.explained: {name} does not differ any more")
-    text = "\n".join(lines) + "\n"
+        bad = [name for name in odd if name not in known]
+        j.claim(not bad, f"P4    {all_ - len(odd)} of {all_} {what} that they have in stock, "
+                f"{len(odd) - len(bad)} differ for a reason" + (f"; not {', '.join(bad)}" if bad else ""))
+    text = "\n".join(lines + ["What was claimed:", ""] + j.lines + ["", j.verdict()]) + "\n"
     with open(os.path.join(out, "off.md"), "w") as f:
         f.write(text)
     sys.stdout.write(text)
-    sys.exit(1 if failed else 0)
-
-
-main()
+    return not j.missed
