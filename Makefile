@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The front door. Each door is a script of scripts/; see CONTRIBUTING.md.
+# The front door. Behind each target is a script of scripts/ or bench/, or what it takes
+# is here; see CONTRIBUTING.md.
 
 CONFIG ?= release
 B := $(CURDIR)/build
@@ -26,7 +27,7 @@ help:
 	@echo 'make test-all              the machines of vm/tests-all.list, too: hours'
 	@echo 'make soak                  load with failures, 10^6 random operations, stress-ng: debug, kasan (hours)'
 	@echo 'make unit                  files of the kernel that decide, compiled in user space, and dmapstat on samples: seconds'
-	@echo 'make kernel CONFIG=...     one kernel: stock, or one of configs/'
+	@echo 'make kernel CONFIG=...     one kernel of those below'
 	@echo 'make -s image CONFIG=...   print the path of its bzImage'
 	@echo 'make shell CONFIG=...      a shell in the test machine, with the tools in it'
 	@echo 'make tree                  build/linux: a git tree of Linux with the series applied'
@@ -58,7 +59,17 @@ help:
 	@echo 'make source                get and unpack the pinned Linux source'
 	@echo 'make clean                 remove what was built (the source and ccache stay)'
 	@echo
-	@echo 'CONFIG is release unless said. TREE=<dir> builds or saves another Linux tree.'
+	@echo 'CONFIG is release unless said. TREE=<dir> builds or saves another Linux tree. Kernels (configs/):'
+	@awk 'function say() { \
+			sub(/[.:]( .*)?$$/, "", text); \
+			sub(/[?] .*/, "?", text); \
+			if (name != "" && name != "base") printf "  %-9s %s\n", name, text; \
+		} \
+		FNR == 1 { say(); name = FILENAME; gsub(/.*\/|\.config$$/, "", name); text = ""; more = 1; next } \
+		!/^# / { more = 0 } \
+		more { text = text (text == "" ? "" : " ") substr($$0, 3) } \
+		END { say() }' configs/*.config
+	@echo '  stock     Linux without the series, with the configuration of release; NAME-stock: with that of NAME'
 
 deps:
 	@scripts/deps.sh
@@ -105,6 +116,7 @@ test-all: tree
 	@scripts/test.sh --all
 
 soak:
+	@scripts/deps.sh programs
 	@$(MAKE) test ROWS="debug-soak* kasan-soak debug-fuzz"
 	@scripts/stress.sh
 
