@@ -13,7 +13,7 @@ reviewed in one sitting; linux/ holds nothing that make tree does not use; our o
 scripts are sound.
 Needs 'make tree'. What each tool said is in build/check/series/."
 check_begin series
-need_tool git perl python3 shellcheck
+need_tool git mawk perl python3 shellcheck
 
 # 1. The series gives this tree, from nothing but the pristine source: make tree has
 # just applied it, or check_begin would have ended here.
@@ -114,9 +114,15 @@ while read -r f; do
 	*.py:*|*:'#!'*python3*)
 		echo "$f" >>"$out/ours.py"
 		PYTHONPYCACHEPREFIX=$out/pycache python3 -W error -m py_compile "$TOP/$f" >>"$report" 2>&1 || : ;;
+	*.awk:*|*:'#!'*awk*)
+		echo "$f" >>"$out/ours.awk"
+		# Any awk will do for them; what one does not understand is an error, input or none.
+		for awk in mawk gawk; do
+			! command -v "$awk" >/dev/null 2>&1 || "$awk" -f "$TOP/$f" </dev/null 2>&1 >/dev/null || :
+		done | sed "s|^|$f: |" >>"$report" ;;
 	esac
 done <"$out/ours"
-result "$(wc -l <"$out/ours.sh") scripts: sh -n, shellcheck; $(wc -l <"$out/ours.py") in python: py_compile" "$report"
+result "$(wc -l <"$out/ours.sh") scripts: sh -n, shellcheck; $(wc -l <"$out/ours.py") in python: py_compile; $(wc -l <"$out/ours.awk") in awk" "$report"
 ours '*.c' '*.h' '*.sh' '*.py' '*.awk' '*.gnuplot' '*.config' '*.ok' '*Makefile' '*Kbuild' scripts vm bench tools .ci linux ':!*/debian/*' >"$out/licensed"
 while read -r f; do
 	[ ! -s "$TOP/$f" ] || head -n 3 "$TOP/$f" | grep -q 'SPDX-License-Identifier:' || echo "$f has no SPDX line"
