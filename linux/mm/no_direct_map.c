@@ -150,7 +150,7 @@ void folio_erase_no_direct_map(struct folio *folio, unsigned long first,
 
 	/* Only where a task cannot be does it fail */
 	if (!WARN_ON_ONCE(!unmapped_erase_pages(folio_page(folio, first), nr)))
-		count_vm_events(UNMAPPED_ZEROED_PAGES, nr);
+		unmapped_count_erased(nr);
 }
 
 static bool mapping_is_held(const struct address_space *mapping,

@@ -10,6 +10,7 @@
 
 #include <linux/mmzone.h>
 #include <linux/unmapped.h>
+#include <linux/vmstat.h>
 
 struct alloc_context;
 struct folio_batch;
@@ -26,6 +27,12 @@ bool unmapped_free_page(struct page *page, unsigned int order, bool tainted);
 unsigned long unmapped_erase_folios(const struct folio_batch *folios,
 				    unsigned int first);
 bool unmapped_erase_pages(struct page *page, unsigned int nr);
+
+static inline void unmapped_count_erased(unsigned long nr)
+{
+	count_vm_events(UNMAPPED_ZEROED_PAGES, nr);
+}
+
 unsigned int unmapped_pcp_free(struct page *const *pages, unsigned int nr,
 			       unsigned int order, freetype_t freetype);
 
@@ -62,6 +69,10 @@ static inline struct page *unmapped_alloc(gfp_t gfp, unsigned int order,
 static inline bool unmapped_erase_pages(struct page *page, unsigned int nr)
 {
 	return false;
+}
+
+static inline void unmapped_count_erased(unsigned long nr)
+{
 }
 
 static inline bool unmapped_give_back(struct zone *zone, unsigned int order,

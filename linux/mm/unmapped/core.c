@@ -5,8 +5,8 @@
  * A page that is allocated with ALLOC_UNMAPPED comes from an unmapped block: a
  * pageblock that is absent from the direct map as a whole. Taking blocks out
  * of the direct map and putting them back is called a flip: at the price of
- * one TLB shootdown for a block that is unmapped, and of none for one that is
- * remapped.
+ * one TLB shootdown for those that are unmapped at a time, and of none for one
+ * that is remapped.
  *
  * Free unmapped pages are zero. A block is zeroed before the first of its pages
  * is had, and what an unmapped page held is erased when it is freed, before it

@@ -74,6 +74,7 @@
  *	where there are more than %BITS_PER_LONG
  * @reclaimed: whether something was reclaimed for it since
  * @may_block: whether it may, and is not in reclaim
+ * @fragments: whether it gets nothing of a block that is wholly free
  * @charged: whether its memory cgroup has room
  * @refused: ... or has not
  */
@@ -87,6 +88,7 @@ struct unmapped_request {
 	unsigned long compacted;
 	bool reclaimed;
 	bool may_block;
+	bool fragments;
 	bool charged;
 	bool refused;
 };
@@ -123,8 +125,9 @@ static struct page *unmapped_from_lists(struct unmapped_request *r,
 			return page;
 		if (page)
 			continue;
-		if (whole || !zone_watermark_ok(zone, r->block_order, mark,
-						r->ac->highest_zoneidx, ALLOC_DEFAULT))
+		if (whole || r->fragments ||
+		    !zone_watermark_ok(zone, r->block_order, mark,
+				       r->ac->highest_zoneidx, ALLOC_DEFAULT))
 			return NULL;
 		whole = true;
 	}
@@ -583,6 +586,9 @@ static struct page *unmapped_climb(struct unmapped_request *r)
 		pool = unmapped_pool(zone, r->freetype);
 		if (!pool || !unmapped_zone_allowed(r, zone))
 			return NULL;
+		r->fragments = r->order && unmapped_pool_is_scattered(pool);
+		if (r->fragments)
+			return unmapped_from_lists(r, pool, 0);
 		return unmapped_from_zone(r, pool, WMARK_LOW);
 	}
 

@@ -169,6 +169,7 @@ struct unmapped_batch {
 	struct page *blocks[UNMAPPED_BATCH_MAX];
 };
 
+bool unmapped_pool_is_scattered(const struct unmapped_pool *pool);
 int unmapped_pool_init(void);
 unsigned int unmapped_batch_next(struct unmapped_pool *pool);
 int unmapped_batch_apply(struct unmapped_pool *pool, struct unmapped_batch *batch,

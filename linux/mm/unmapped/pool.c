@@ -57,6 +57,8 @@ static bool unmapped_pool_fixed __read_mostly;
 #define UNMAPPED_POOL_PLENTY	4
 /* Blocks for one shootdown are so many times those of the last one. */
 #define UNMAPPED_BATCH_GROWTH	4
+/* Fragments may be that part of what is in use, or some blocks. */
+#define UNMAPPED_SCATTERED_PART	8
 
 static struct workqueue_struct *unmapped_pool_wq __ro_after_init;
 
@@ -101,6 +103,28 @@ void unmapped_account_free(struct zone *zone, unsigned int order,
 		WRITE_ONCE(pool->nr_partial, pool->nr_partial + nr_pages);
 		WRITE_ONCE(zone->nr_free_partial, zone->nr_free_partial + nr_pages);
 	}
+}
+
+/**
+ * unmapped_pool_is_scattered() - is much free in blocks that are partly used?
+ * @pool: zone and property
+ *
+ * A part of a large folio can be given back, and is of use to requests for less
+ * than that only. Whoever keeps a page of each would keep a block from everybody
+ * with every page that it is charged for.
+ *
+ * Context: any.
+ * Return: whether a request that could do with pages is to do with these.
+ */
+bool unmapped_pool_is_scattered(const struct unmapped_pool *pool)
+{
+	/* A hint, without the zone lock */
+	long partial = data_race(READ_ONCE(pool->nr_partial));
+	long free = partial + data_race(unmapped_pool_blocks(pool) * pageblock_nr_pages);
+	long used = READ_ONCE(pool->nr_pages) - free;
+
+	return partial > max_t(long, UNMAPPED_POOL_BATCH * pageblock_nr_pages,
+			       used / UNMAPPED_SCATTERED_PART);
 }
 
 /**

@@ -288,6 +288,25 @@ TEST_F(access, mlock)
 	EXPECT_GT(field("/proc/self/status", "VmLck"), locked);
 }
 
+/* How many mappings of such a file have come, all of them with a build-id, or without? */
+static int mapped_with_build_id(const char *ring, const char *name, bool with)
+{
+	const struct perf_event_mmap_page *head = (const void *)ring;
+	const char *at = ring + 4096, *end = at + head->data_head;
+	int nr = 0;
+
+	while (at < end) {
+		const struct perf_event_header *h = (const void *)at;
+		/* After process, range, and build-id or inode: protection, flags, name */
+		const char *file = at + sizeof(*h) + 8 + 24 + 24 + 8;
+
+		if (h->type == PERF_RECORD_MMAP2 && strstr(file, name))
+			nr += !!(h->misc & PERF_RECORD_MISC_MMAP_BUILD_ID) == with;
+		at += h->size;
+	}
+	return nr;
+}
+
 /*
  * The kernel looks for an ELF header in what is mapped: not in this. When perf
  * wants build-ids of what is mapped, it does so with what is in the page cache,
@@ -304,12 +323,14 @@ TEST_F(access, build_id)
 		.mmap2 = 1,
 		.build_id = 1,
 	};
-	int perf, fd;
-	char *mem;
+	int perf, fd, exe = open("/proc/self/exe", O_RDONLY);
+	char *mem, *ring;
 
 	perf = syscall(__NR_perf_event_open, &attr, 0, -1, -1, 0);
 	if (perf < 0)
 		SKIP(return, "no perf events with build-ids");
+	ring = mmap(NULL, 9 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, perf, 0);
+	ASSERT_NE(ring, MAP_FAILED);
 	fd = syscall(__NR_memfd_secret, 0);
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(ftruncate(fd, SIZE), 0);
@@ -320,6 +341,13 @@ TEST_F(access, build_id)
 			memcpy(mem, ELFMAG, SELFMAG);
 	}
 	close(fd);
+	ASSERT_NE(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, exe, 0), MAP_FAILED);
+	close(exe);
+	/* Our own program has one */
+	EXPECT_EQ(mapped_with_build_id(ring, "/unmapped_access", true), 1);
+	EXPECT_EQ(mapped_with_build_id(ring, "/secretmem", false), 2);
+	EXPECT_EQ(mapped_with_build_id(ring, "/secretmem", true), 0);
+	munmap(ring, 9 * 4096);
 	close(perf);
 }
 
@@ -520,23 +548,28 @@ TEST(in_flight)
 {
 	const size_t size = BLOCK_SIZE;
 	struct rlimit rlimit = { size, size };
-	int fd, socks[2];
+	int fd, socks[2], status;
 	char *mem, *more;
+	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, socks))
 		SKIP(return, "no UNIX sockets");
 	if (setrlimit(RLIMIT_MEMLOCK, &rlimit))
 		SKIP(return, "cannot set RLIMIT_MEMLOCK");
-	mem = secret_map_file(size, &fd);
-	if (mem == MAP_FAILED)
-		SKIP(return, "no memfd_secret(2)");
-	fill(mem, size, PATTERN);
-	munmap(mem, size);
-	ASSERT_EQ(send_fd(socks[0], fd), 0);
-	close(fd);
-
 	more = secret_map(size);
-	ASSERT_NE(more, MAP_FAILED);
+	if (more == MAP_FAILED)
+		SKIP(return, "no memfd_secret(2)");
+	/* Who sends it is gone when it is received */
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		mem = secret_map_file(size, &fd);
+		_exit(mem == MAP_FAILED || touch_some(mem, size, PATTERN) != size ||
+		      send_fd(socks[0], fd));
+	}
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	ASSERT_EQ(status, 0);
+
 	EXPECT_EQ(touch_some(more, 4096, PATTERN), 0);
 	if (!unmapped_missing())
 		EXPECT_GE(read_meminfo("Secretmem"), (long)(size / KiB));

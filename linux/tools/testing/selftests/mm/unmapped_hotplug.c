@@ -355,7 +355,10 @@ static long online_in_group(const char *cpu)
 	field(GROUP "/memory.stat", "pagetables");
 	sleep_ms(refresh);
 	before = field(GROUP "/memory.stat", "pagetables");
-	if (before < 0 || write_file(cpu, "1"))
+	/* There is no room in the group for anything */
+	if (before < 0 ||
+	    write_file(GROUP "/memory.max", "%ld", read_number(GROUP "/memory.current")) ||
+	    write_file(cpu, "1"))
 		_exit(2);
 	sleep_ms(refresh);
 	return field(GROUP "/memory.stat", "pagetables") - before;

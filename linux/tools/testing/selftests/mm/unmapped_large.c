@@ -17,6 +17,14 @@
 #define PAGES	(SIZE / 4096)
 #define HOLE	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
+#ifndef __NR_mseal
+#define __NR_mseal	462
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL	102
+#define MADV_GUARD_REMOVE	103
+#endif
+
 FIXTURE(large)
 {
 	int fd;
@@ -316,12 +324,111 @@ TEST_F(large, no_way_in)
 	close(fds[1]);
 }
 
+/* Does a read of this page end the process by @sig? */
+static bool dies_of(const char *page, int sig)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		signal(sig, SIG_DFL);
+		_exit(*(volatile const char *)page ? 1 : 2);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == sig;
+}
+
+/* Pages within a folio that is mapped as a whole */
+TEST_F(large, guard_pages)
+{
+	char *at = self->mem + 2 * BLOCK_SIZE + 16 * 4096;
+
+	fill(self->mem, SIZE, PATTERN);
+	if (madvise(at, 4096, MADV_GUARD_INSTALL))
+		SKIP(return, "no guard pages in shared mappings");
+	EXPECT_TRUE(dies_of(at, SIGSEGV));
+	EXPECT_TRUE(all_are(self->mem, at - self->mem, PATTERN));
+	EXPECT_TRUE(all_are(at + 4096, SIZE - (at + 4096 - self->mem), PATTERN));
+	ASSERT_EQ(madvise(at, 4096, MADV_GUARD_REMOVE), 0);
+	EXPECT_TRUE(all_are(self->mem, SIZE, PATTERN));
+}
+
+TEST_F(large, sealed)
+{
+	char *at = self->mem + 2 * BLOCK_SIZE + 16 * 4096;
+	const size_t len = 4 * 4096;
+
+	fill(self->mem, SIZE, PATTERN);
+	if (syscall(__NR_mseal, at, len, 0))
+		SKIP(return, "no mseal()");
+	EXPECT_EQ(munmap(at, len), -1);
+	EXPECT_EQ(errno, EPERM);
+	EXPECT_EQ(mprotect(at, len, PROT_NONE), -1);
+	EXPECT_EQ(errno, EPERM);
+	EXPECT_TRUE(all_are(self->mem, SIZE, PATTERN));
+	/* The seal is the mapping's: the file can have a hole */
+	ASSERT_EQ(fallocate(self->fd, HOLE, at - self->mem, len), 0);
+	EXPECT_TRUE(all_zero(at, len));
+}
+
+#define GROUP	"/sys/fs/cgroup/unmapped_large"
+#define CONSOLE	"/proc/sys/kernel/printk"
+
+/* In a group that has room for @room pages more: how many are there in the end? */
+static long fill_in_group(int fd, char *mem, long room)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		if (write_file(GROUP "/cgroup.procs", "0") ||
+		    write_file(GROUP "/memory.max", "%ld",
+			       read_number(GROUP "/memory.current") + room * 4096))
+			_exit(1);
+		touch_some(mem, SIZE, PATTERN);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid ||
+	    (WIFEXITED(status) && WEXITSTATUS(status)))
+		return -1;
+	return secret_pages(fd);
+}
+
+/* Small ones are had where there is no room for a large one */
+TEST_F(large, memory_cgroup)
+{
+	const long room = 700, slack = 64, level = read_number(CONSOLE);
+	long pages;
+
+	write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (mkdir(GROUP, 0755) || access(GROUP "/memory.max", W_OK)) {
+		rmdir(GROUP);
+		SKIP(return, "no memory cgroups");
+	}
+	/* A task is killed for memory, with a trace: not a report */
+	write_file(CONSOLE, "1");
+	pages = fill_in_group(self->fd, self->mem, room);
+	sleep_ms(500);
+	write_file(CONSOLE, "%ld", level);
+	close(self->kmsg);
+	self->kmsg = kmsg_open();
+	TH_LOG("%ld pages where there was room for %ld", pages, room);
+	EXPECT_GE(pages, room - slack);
+	EXPECT_LE(pages, room + slack);
+	/* What is given back in part is not charged any longer */
+	ASSERT_EQ(fallocate(self->fd, HOLE, 4096, 600 * 4096), 0);
+	EXPECT_LE(read_number(GROUP "/memory.current") / 4096, pages - 600 + 4 * slack);
+	ASSERT_EQ(fallocate(self->fd, HOLE, 0, SIZE), 0);
+	EXPECT_EQ(rmdir(GROUP), 0);
+}
+
 #define HARD_OFFLINE	"/sys/devices/system/memory/hard_offline_page"
 
 /* One page of a folio fails: it alone is lost. */
 TEST_F(large, poisoned)
 {
 	char *page = self->mem + 4 * MiB + 7 * 4096;
+	const long corrupted = read_meminfo("HardwareCorrupted");
 	uint64_t pfn;
 
 	if (access(HARD_OFFLINE, W_OK))
@@ -332,6 +439,8 @@ TEST_F(large, poisoned)
 	ASSERT_EQ(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_LATE, 0, 0), 0);
 	TH_LOG("hard_offline_page: %s",
 	       strerror(-write_file(HARD_OFFLINE, "%#lx", (unsigned long)pfn * 4096)));
+	EXPECT_EQ(read_meminfo("HardwareCorrupted"), corrupted + 4);
+	EXPECT_TRUE(dies_of(page, SIGBUS));
 	EXPECT_TRUE(all_are(self->mem, page - self->mem, PATTERN));
 	EXPECT_TRUE(all_are(page + 4096, SIZE - (page + 4096 - self->mem), PATTERN));
 }

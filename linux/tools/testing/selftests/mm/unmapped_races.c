@@ -13,9 +13,9 @@
 #include "unmapped_util.h"
 
 #define THREADS		4
-/* As many rounds, if there is time */
+/* As many rounds, if there is time; more time: RACES_SECONDS in the environment */
 #define ROUNDS		100000
-#define SECONDS		30
+#define SECONDS		"30"
 /* Of a file; then there is a new one */
 #define PAGES		500
 #define SPLICES		10000
@@ -116,7 +116,7 @@ static bool may_fail(void)
 	       !write_file("/proc/self/make-it-fail", "1");
 }
 
-TEST_F_TIMEOUT(races, same_page, 900)
+TEST_F_TIMEOUT(races, same_page, 3600)
 {
 	struct sigaction handler = { .sa_handler = no_page_handler };
 	const size_t size = PAGES * 4096UL;
@@ -132,7 +132,7 @@ TEST_F_TIMEOUT(races, same_page, 900)
 		ASSERT_EQ(pthread_create(&threads[i], NULL, touch_same, NULL), 0);
 	if (fails)
 		write_file("/proc/self/make-it-fail", "0");
-	end = time(NULL) + SECONDS;
+	end = time(NULL) + atoi(getenv("RACES_SECONDS") ?: SECONDS);
 	for (rounds = 0; rounds < ROUNDS && time(NULL) < end; rounds += PAGES) {
 		race.mem = secret_map(size);
 		ASSERT_NE(race.mem, MAP_FAILED);

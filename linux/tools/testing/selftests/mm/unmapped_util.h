@@ -72,6 +72,20 @@ static inline long read_meminfo(const char *name)
 	return field("/proc/meminfo", name);
 }
 
+/* The number in a file of one, or -1. */
+static inline long read_number(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	long value = -1;
+
+	if (f) {
+		if (fscanf(f, "%ld", &value) != 1)
+			value = -1;
+		fclose(f);
+	}
+	return value;
+}
+
 /* 0, or what was wrong. */
 static inline int write_file(const char *path, const char *fmt, ...)
 {
