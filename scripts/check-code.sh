@@ -9,7 +9,7 @@ usage "${1:-}" "usage: check-code.sh [--all]
 
 New and changed C is clean under sparse and under coccicheck's free, locks and null
 groups; kernel-doc and the documents are rendered without a warning; the tests in user
-space pass.
+space pass; what calls the feature compiles without it.
 
   --all   coccicheck not only of files that are ours whole, but of those of Linux that
           the series changes, too: minutes more
@@ -158,5 +158,13 @@ else
 	echo "tests in user space failed; see $out/unit.log" >>"$report"
 fi
 result "unit: $(grep -c '^    ok' "$out/unit.log" || :) tests in user space" "$report"
+
+# 5. Without the feature what calls it compiles, too.
+report=$out/without
+: >"$report"
+"$TOP/scripts/kernel.sh" off "$tree" "$BUILD/kernel-off" mm/ arch/x86/mm/ fs/proc/ >&2 ||
+	echo "see $BUILD/kernel-off.log" >"$report"
+grep -E '(warning|error): ' "$BUILD/kernel-off.log" >>"$report" || :
+result "without the feature: mm/, arch/x86/mm/, fs/proc/ compile" "$report"
 
 check_end
