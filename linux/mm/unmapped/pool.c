@@ -118,10 +118,13 @@ void unmapped_account_free(struct zone *zone, unsigned int order,
  */
 bool unmapped_pool_is_scattered(const struct unmapped_pool *pool)
 {
+	long partial = 0, used;
+
 	/* A hint, without the zone lock */
-	long partial = data_race(READ_ONCE(pool->nr_partial));
-	long free = partial + data_race(unmapped_pool_blocks(pool) * pageblock_nr_pages);
-	long used = READ_ONCE(pool->nr_pages) - free;
+	for (unsigned int order = 0; order < pageblock_order; order++)
+		partial += data_race(pool->nr_free[order]) << order;
+	used = READ_ONCE(pool->nr_pages) - partial -
+		unmapped_pool_blocks(pool) * pageblock_nr_pages;
 
 	return partial > max_t(long, UNMAPPED_POOL_BATCH * pageblock_nr_pages,
 			       used / UNMAPPED_SCATTERED_PART);
