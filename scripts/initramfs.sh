@@ -99,7 +99,7 @@ for c in "$TOP"/vm/*/main.c; do
 	b=$(basename "$dir")
 	compile -D_GNU_SOURCE -o "$root/bin/$b" "$dir"/*.c "$lib/lib.a" || die "vm/$b does not build"
 done
-cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/oops.sh" "$TOP/vm/hmm.sh" "$TOP/vm/kvm.sh" "$TOP/vm/guest.sh" "$TOP/vm/guest-boot.sh" \
+cp "$TOP/vm/pictures.sh" "$TOP/vm/leaks.sh" "$TOP/vm/oops.sh" "$TOP/vm/first-use.sh" "$TOP/vm/hmm.sh" "$TOP/vm/kvm.sh" "$TOP/vm/guest.sh" "$TOP/vm/guest-boot.sh" \
 	"$TOP/vm/load-kvm.sh" "$TOP/vm/crash.sh" "$root/bin/"
 # What vm/guest runs: the same kernel.
 if [ "$kvm" ] && [ -s "$out/arch/x86/boot/bzImage" ]; then
