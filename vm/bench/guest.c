@@ -166,34 +166,58 @@ static void populate(const struct way *way, bool no_direct_map, const char *life
 	print_counters(between, after);
 }
 
-/* A guest to its shell, which turns it off. One that stops on its way is for bench/bench to end. */
+/*
+ * A guest to its shell, which turns it off, and then what it takes until its memory is free.
+ * One that stops on its way is for bench/bench to end.
+ */
 static void boot(bool no_direct_map, const char *cpus, long mib, const char *life)
 {
-	long before[NR_COUNTERS], after[NR_COUNTERS];
-	char size[16];
+	long before[NR_COUNTERS], off[NR_COUNTERS], after[NR_COUNTERS];
+	char size[16], line[256];
 	/* Seconds of the machine's, which may be minutes for who waits; one is over after three */
 	const char *argv[] = { "/bin/guest-boot.sh", cpus, size, "--timeout", "60",
 			       no_direct_map ? "--no-direct-map" : NULL, NULL };
 	char *const env[] = { "PATH=/bin", NULL };
-	uint64_t start, ns;
-	int status;
+	posix_spawn_file_actions_t actions;
+	uint64_t start, is_off = 0, end;
+	int said[2], status;
 	pid_t pid;
+	FILE *f;
 
+	if (pipe2(said, O_CLOEXEC) || posix_spawn_file_actions_init(&actions) ||
+	    posix_spawn_file_actions_adddup2(&actions, said[1], STDERR_FILENO))
+		die("pipe");
 	snprintf(size, sizeof(size), "%ld", mib);
 	read_counters(before);
 	start = cycles();
-	errno = posix_spawn(&pid, argv[0], NULL, NULL, (char *const *)argv, env);
-	if (errno || waitpid(pid, &status, 0) != pid)
+	errno = posix_spawn(&pid, argv[0], &actions, NULL, (char *const *)argv, env);
+	if (errno)
 		die(argv[0]);
-	ns = (cycles() - start) * ns_per_cycle;
+	close(said[1]);
+	f = fdopen(said[0], "r");
+	while (fgets(line, sizeof(line), f)) {
+		if (strstr(line, "turned itself off")) {
+			is_off = cycles();
+			read_counters(off);
+		}
+	}
+	fclose(f);
+	if (waitpid(pid, &status, 0) != pid)
+		die(argv[0]);
+	end = cycles();
 	read_counters(after);
-	if (status) {
+	posix_spawn_file_actions_destroy(&actions);
+	if (status || !is_off) {
 		printf("error: a guest ended with status %#x\n", status);
 		exit(1);
 	}
 	printf("sample guest kind=%s way=boot life=%s mib=%ld part=%s | ns=%" PRIu64 " ops=1",
-	       kind_name(no_direct_map), life, mib, cpus, ns);
-	print_counters(before, after);
+	       kind_name(no_direct_map), life, mib, cpus,
+	       (uint64_t)((is_off - start) * ns_per_cycle));
+	print_counters(before, off);
+	printf("sample guest kind=%s way=boot life=%s mib=%ld part=free%s | ns=%" PRIu64 " ops=1",
+	       kind_name(no_direct_map), life, mib, cpus, (uint64_t)((end - is_off) * ns_per_cycle));
+	print_counters(off, after);
 }
 
 /* Does this kernel have guest memory off the direct map, in one way or another? */
@@ -255,8 +279,11 @@ void figure_guest(void)
 		boot(false, nr, mib[0], "before");
 		for (long r = 0; r < rounds; r++) {
 			boot(false, nr, mib[0], "warm");
-			if (unmap)
-				boot(true, nr, mib[0], "warm");
+			if (!unmap)
+				continue;
+			drain();
+			boot(true, nr, mib[0], "cold");
+			boot(true, nr, mib[0], "warm");
 		}
 	}
 }
