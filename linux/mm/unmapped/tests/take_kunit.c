@@ -356,7 +356,9 @@ static void mend(struct page *block)
 	err = set_memory_rox(addr, NR_BLOCK) ?: set_memory_nx(addr, NR_BLOCK) ?:
 	      set_memory_rw(addr, NR_BLOCK);
 	/* The processor sets the dirty bit that went away */
+	kasan_disable_current();
 	copy_to_kernel_nofault((void *)addr, &err, sizeof(err));
+	kasan_enable_current();
 	guard(spinlock_irqsave)(&zone->lock);
 	put_free_blocks(zone, block, pageblock_order);
 }
