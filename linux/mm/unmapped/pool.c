@@ -120,8 +120,8 @@ bool unmapped_pool_is_scattered(const struct unmapped_pool *pool)
 {
 	long partial = 0, used;
 
-	/* A hint, without the zone lock */
 	for (unsigned int order = 0; order < pageblock_order; order++)
+		/* Without the zone lock it is a hint */
 		partial += data_race(pool->nr_free[order]) << order;
 	used = READ_ONCE(pool->nr_pages) - partial -
 		unmapped_pool_blocks(pool) * pageblock_nr_pages;

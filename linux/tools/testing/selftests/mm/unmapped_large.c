@@ -332,7 +332,7 @@ static bool dies_of(const char *page, int sig)
 
 	if (!pid) {
 		signal(sig, SIG_DFL);
-		_exit(*(volatile const char *)page ? 1 : 2);
+		_exit(__atomic_load_n(page, __ATOMIC_RELAXED) ? 1 : 2);
 	}
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
 	       WTERMSIG(status) == sig;
