@@ -408,7 +408,7 @@ TEST_F(large, memory_cgroup)
 	/* A task is killed for memory, with a trace: not a report */
 	write_file(CONSOLE, "1");
 	pages = fill_in_group(self->fd, self->mem, room);
-	sleep_ms(500);
+	sleep_ms(2000);
 	write_file(CONSOLE, "%ld", level);
 	close(self->kmsg);
 	self->kmsg = kmsg_open();
