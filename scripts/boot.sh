@@ -251,7 +251,7 @@ sed -i 's/\r//g' "$console"
 said()
 {
 	if [ -z "$short" ]; then cat "$console"; return; fi
-	awk '/page allocation failure: | invoked oom-killer: / { n = NR } !(/Call Trace:/ && n && NR - n < 12)' "$console"
+	awk '/page allocation (failure|stall)| invoked oom-killer: / { n = NR } !(/Call Trace:/ && n && NR - n < 12)' "$console"
 }
 
 report()

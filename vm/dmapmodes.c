@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/tap.h"
+
 #ifndef __NR_memfd_secret
 #define __NR_memfd_secret 447
 #endif
@@ -30,7 +32,6 @@
 #define SAMPLE		"/tmp/sample"
 
 static bool patched;
-static int nr_tests, nr_failed;
 
 /* What the last run said */
 static char out[1 << 20], err[4096];
@@ -39,15 +40,12 @@ static int status;
 __attribute__((format(printf, 2, 3)))
 static void test(bool ok, const char *fmt, ...)
 {
-	char what[128];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(what, sizeof(what), fmt, ap);
+	tap_vtest(ok, fmt, ap);
 	va_end(ap);
-	printf("%sok %d %s\n", ok ? "" : "not ", ++nr_tests, what);
 	if (!ok) {
-		nr_failed++;
 		printf("# status %d, standard error: %.300s\n", status, err[0] ? err : "nothing");
 		for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n"))
 			printf("# > %.120s\n", line);
@@ -557,6 +555,5 @@ int main(void)
 	test_secret();
 	test_holders();
 	test_sample();
-	printf("1..%d\n", nr_tests);
-	return nr_failed != 0;
+	return tap_end();
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "lib/tap.h"
 
 #define JSON		"/tmp/dmapwalk.json"
 #define TRIES		10
@@ -40,9 +41,6 @@ static struct file {
 	char *map;
 	unsigned long pages;
 } files[NR_FILES];
-
-static int nr_tests;
-static bool failed;
 
 /* Has anything been done to the direct map meanwhile? */
 static long changes(void)
@@ -103,12 +101,6 @@ static void send_json(void)
 	close(fd);
 }
 
-static void test(bool ok, const char *when, const char *what)
-{
-	printf("%sok %d - %s: %s\n", ok ? "" : "not ", ++nr_tests, when, what);
-	failed |= !ok;
-}
-
 static void look(const char *when)
 {
 	for (int try = 0; try < TRIES; try++) {
@@ -119,7 +111,7 @@ static void look(const char *when)
 		status = system("dmapstat --json --entries >" JSON);
 		if (!WIFEXITED(status) || WEXITSTATUS(status)) {
 			printf("# dmapstat --json --entries: status %#x\n", status);
-			test(false, when, "dmapstat");
+			tap_test(false, "%s: dmapstat", when);
 			return;
 		}
 		/* CPUs give back what is on their lists, a bit of it each second. */
@@ -143,16 +135,16 @@ static void look(const char *when)
 		}
 		for (int i = 0; i < nr; i++) {
 			if (!strncmp(lines[i], "ok ", 3))
-				test(true, when, lines[i] + 3);
+				tap_test(true, "%s: %s", when, lines[i] + 3);
 			else if (!strncmp(lines[i], "not ok ", 7))
-				test(false, when, lines[i] + 7);
+				tap_test(false, "%s: %s", when, lines[i] + 7);
 			else
 				printf("# %s\n", lines[i]);
 		}
 		fflush(stdout);
 		return;
 	}
-	test(false, when, "the direct map does not come to rest");
+	tap_test(false, "%s: the direct map does not come to rest", when);
 }
 
 static void open_file(struct file *f, unsigned long max_pages)
@@ -234,11 +226,10 @@ int main(void)
 			sleep(1);
 		printf("# %ld pages were unmapped, %ld are now\n", least,
 		       vmstat_now("nr_no_direct_map"));
-		test(vmstat_now("nr_free_no_direct_map_whole") == 0, "put-back",
-		     "no free block is unmapped");
+		tap_test(vmstat_now("nr_free_no_direct_map_whole") == 0,
+			 "put-back: no free block is unmapped");
 		look("put-back");
 	}
 	tell("bye\n");
-	printf("1..%d\n", nr_tests);
-	return failed;
+	return tap_end();
 }

@@ -18,28 +18,13 @@
 #include <sys/wait.h>
 
 #include "host.h"
+#include "lib/tap.h"
 
 #define GUEST_MIB	"64"
 #define GUEST_PAGES	(64UL << 8)
 #define WRITTEN_PAGES	1024UL
 #define CONTROL_PAGES	64UL
 #define WRITTEN		"has written all"
-
-static int nr_tests;
-static bool failed;
-
-__attribute__((format(printf, 2, 3)))
-static void test(bool ok, const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("%sok %d - ", ok ? "" : "not ", ++nr_tests);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-	failed |= !ok;
-}
 
 static char *memory(unsigned long pages)
 {
@@ -212,28 +197,28 @@ static void guest(bool off)
 	tell_frames("control", control, CONTROL_PAGES);
 	memset(&found, 0, sizeof(found));
 	ask("look", found_line);
-	test(found.pages == GUEST_PAGES, "%s: all of the guest's pages were looked at", name);
-	test(found.right == CONTROL_PAGES * cpus && found.control_mapped == CONTROL_PAGES,
-	     "%s: ordinary pages are translated to themselves on each CPU", name);
-	test(found.translated == (off ? 0 : GUEST_PAGES * cpus),
-	     "%s: pages of the guest, translated by the direct map, over all CPUs: %lu", name,
-	     found.translated);
-	test(found.tables && found.mapped == (off ? 0 : GUEST_PAGES),
-	     "%s: pages of the guest, mapped anywhere in the kernel's half: %lu", name, found.mapped);
-	test(found.own == WRITTEN_PAGES && !found.elsewhere,
-	     "%s: pages that have what the guest wrote: %lu, and %lu not the guest's", name,
-	     found.own, found.elsewhere);
-	test(found.control_own == CONTROL_PAGES && !found.control_elsewhere,
-	     "%s: ordinary pages that have what was written there: %lu, and %lu others", name,
-	     found.control_own, found.control_elsewhere);
+	tap_test(found.pages == GUEST_PAGES, "%s: all of the guest's pages were looked at", name);
+	tap_test(found.right == CONTROL_PAGES * cpus && found.control_mapped == CONTROL_PAGES,
+		 "%s: ordinary pages are translated to themselves on each CPU", name);
+	tap_test(found.translated == (off ? 0 : GUEST_PAGES * cpus),
+		 "%s: pages of the guest, translated by the direct map, over all CPUs: %lu", name,
+		 found.translated);
+	tap_test(found.tables && found.mapped == (off ? 0 : GUEST_PAGES),
+		 "%s: pages of the guest, mapped anywhere in the kernel's half: %lu", name, found.mapped);
+	tap_test(found.own == WRITTEN_PAGES && !found.elsewhere,
+		 "%s: pages that have what the guest wrote: %lu, and %lu not the guest's", name,
+		 found.own, found.elsewhere);
+	tap_test(found.control_own == CONTROL_PAGES && !found.control_elsewhere,
+		 "%s: ordinary pages that have what was written there: %lu, and %lu others", name,
+		 found.control_own, found.control_elsewhere);
 
 	kill(atoi(pid), SIGKILL);
 	waitpid(shell, NULL, 0);
 	fclose(console);
 	ask("look-again", found_line);
-	test(off ? !found.own && !found.elsewhere : found.own + found.elsewhere > WRITTEN_PAGES / 2,
-	     "%s: pages that have it when the guest is gone: %lu", name,
-	     found.own + found.elsewhere);
+	tap_test(off ? !found.own && !found.elsewhere : found.own + found.elsewhere > WRITTEN_PAGES / 2,
+		 "%s: pages that have it when the guest is gone: %lu", name,
+		 found.own + found.elsewhere);
 	munmap(control, CONTROL_PAGES * PAGE);
 	fflush(stdout);
 }
@@ -252,6 +237,5 @@ int main(int argc, char **argv)
 	guest(true);
 	guest(false);
 	tell("bye\n");
-	printf("1..%d\n", nr_tests);
-	return failed;
+	return tap_end();
 }

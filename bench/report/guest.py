@@ -13,9 +13,9 @@ LIVES = (("cold", "first"), ("warm", "second"))
 ZAPS = ("zap", "zap-noflush")
 
 
-def both(r, kernel, *parts, row="guest", **labels):
+def both(r, kernel, *parts, **labels):
     """What parts of it take together, in the direct map and off it."""
-    return [r.sum(row, kernel, "guest", parts, kind=kind, **labels) for kind in ("mapped", "unmapped")]
+    return [r.sum("guest", kernel, "guest", parts, kind=kind, **labels) for kind in ("mapped", "unmapped")]
 
 
 def judge(r, name, life, what, mib):
@@ -73,10 +73,10 @@ def interrupted(r, kernel, **labels):
     return None if count is None else round(count / (r.of("guest", kernel)[0].cpus - 1))
 
 
-def to_mapped(r, kernel, *parts, digits=2, **labels):
+def to_mapped(r, kernel, *parts, **labels):
     """What parts take off the direct map, together, to what they take in it on the same kernel."""
     mapped, unmapped = both(r, kernel, *parts, **labels)
-    return f"{unmapped.median / mapped.median:.{digits}f}x" if mapped and unmapped else "-"
+    return f"{unmapped.median / mapped.median:.2f}x" if mapped and unmapped else "-"
 
 
 def zapped_ways(r, mib):
