@@ -564,8 +564,10 @@ TEST(in_flight)
 	ASSERT_GE(pid, 0);
 	if (!pid) {
 		mem = secret_map_file(size, &fd);
-		_exit(mem == MAP_FAILED || touch_some(mem, size, PATTERN) != size ||
-		      send_fd(socks[0], fd));
+		if (mem == MAP_FAILED || touch_some(mem, size, PATTERN) != size)
+			_exit(1);
+		fill(mem, size, PATTERN);
+		_exit(send_fd(socks[0], fd) ? 2 : 0);
 	}
 	ASSERT_EQ(waitpid(pid, &status, 0), pid);
 	ASSERT_EQ(status, 0);

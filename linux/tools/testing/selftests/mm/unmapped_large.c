@@ -17,9 +17,6 @@
 #define PAGES	(SIZE / 4096)
 #define HOLE	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
-#ifndef __NR_mseal
-#define __NR_mseal	462
-#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL	102
 #define MADV_GUARD_REMOVE	103
@@ -44,6 +41,8 @@ FIXTURE_SETUP(large)
 		SKIP(return, "off, as the kernel command line asks for");
 	if (access("/sys/kernel/mm/transparent_hugepage", F_OK))
 		SKIP(return, "no transparent huge pages");
+	/* Each node has blocks of its own */
+	pin(0);
 	self->fd = syscall(__NR_memfd_secret, 0);
 	ASSERT_GE(self->fd, 0);
 	ASSERT_EQ(ftruncate(self->fd, SIZE), 0);
