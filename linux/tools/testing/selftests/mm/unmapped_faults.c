@@ -628,11 +628,17 @@ static long life_wrong(const struct life *life)
 /* Returns the first page that is wrong, or -1; -2 if it has not begun. */
 static long live(struct life *life, bool fail)
 {
+	size_t taken;
+	char *pool;
 	long wrong;
 
 	life->fail = fail;
-	/* So that there are blocks to be unmapped */
 	if (!shrink_pool())
+		return -2;
+	/* What it needs is to be unmapped for it */
+	taken = pool_size();
+	pool = secret_map(taken);
+	if (pool == MAP_FAILED || touch_some(pool, taken, PATTERN) != taken)
 		return -2;
 	life->pages = 1 + rand() % (LIFE_MAX / 4096);
 	becomes(life, 0, life->pages, ZERO);
@@ -650,6 +656,7 @@ static long live(struct life *life, bool fail)
 	munmap(life->mem, life->pages * 4096);
 	close(life->fd);
 	inject_some(false);
+	munmap(pool, taken);
 	return wrong;
 }
 

@@ -270,8 +270,7 @@ TEST_F_TIMEOUT(large, holes, 120)
 TEST_F(large, holes_without_split)
 {
 	static const struct {
-		size_t first, nr;
-		long left;
+		size_t first, nr, left;
 	} holes[] = {
 		/* in one folio; across two; with whole ones between; at a boundary */
 		{ 600, 10, PAGES }, { 1000, 100, PAGES },
@@ -286,16 +285,18 @@ TEST_F(large, holes_without_split)
 	for (size_t i = 0; i < sizeof(holes) / sizeof(*holes); i++) {
 		char *hole = self->mem + holes[i].first * 4096;
 		size_t size = holes[i].nr * 4096;
-		int err;
+		size_t least;
 
 		ASSERT_EQ(fallocate(self->fd, 0, 0, SIZE), 0);
 		fill(self->mem, SIZE, PATTERN);
+		/* Smaller folios come of what is left of blocks */
+		least = mapped_whole(self->mem, SIZE) ? holes[i].left : PAGES - holes[i].nr;
 		write_file(FAIL "times", "-1");
 		write_file(FAIL "probability", "100");
-		err = fallocate(self->fd, HOLE, holes[i].first * 4096, size);
+		EXPECT_EQ(fallocate(self->fd, HOLE, holes[i].first * 4096, size), 0);
 		write_file(FAIL "probability", "0");
-		EXPECT_EQ(err, 0);
-		EXPECT_EQ(secret_pages(self->fd), holes[i].left);
+		EXPECT_LE(secret_pages(self->fd), holes[i].left);
+		EXPECT_GE(secret_pages(self->fd), least);
 		EXPECT_TRUE(all_zero(hole, size));
 		EXPECT_TRUE(all_are(self->mem, hole - self->mem, PATTERN));
 		EXPECT_TRUE(all_are(hole + size, self->mem + SIZE - hole - size, PATTERN));
