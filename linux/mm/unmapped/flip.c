@@ -223,18 +223,19 @@ static int unmapped_flip_batch(struct unmapped_request *r,
 }
 
 /*
- * A block, to be broken up: unmapped, if need be, and erased. A few requests at a
- * time, each its own: the others want to find what these leave, instead of breaking
- * up a block for each page that is wanted at once.
+ * A block: unmapped, if need be, and erased. Where it is broken up, for a few requests
+ * at a time, each its own: the others want to find what these leave, instead of
+ * breaking up a block for each page that is wanted at once.
  */
 static struct page *unmapped_from_free_block(struct unmapped_request *r,
 					     struct unmapped_pool *pool,
 					     unsigned long mark)
 {
+	const bool leaves_some = r->order < r->block_order;
 	struct page *block, *page;
 	int err = 0;
 
-	if (!r->may_block || down_killable(&pool->broken))
+	if (!r->may_block || (leaves_some && down_killable(&pool->broken)))
 		return NULL;
 
 	page = unmapped_from_lists(r, pool, mark);
@@ -255,7 +256,8 @@ static struct page *unmapped_from_free_block(struct unmapped_request *r,
 		if (err == -ENOMEM || err == -ENOSPC)
 			break;
 	}
-	up(&pool->broken);
+	if (leaves_some)
+		up(&pool->broken);
 	return page;
 }
 

@@ -182,6 +182,46 @@ static void batch_not_erased(struct kunit *test)
 	ut_put_all(&taken);
 }
 
+struct whole {
+	struct work_struct work;
+	struct completion done;
+	struct page *page;
+};
+
+static void whole_fn(struct work_struct *work)
+{
+	struct whole *w = container_of(work, struct whole, work);
+
+	w->page = ut_alloc(GFP_TEST, pageblock_order);
+	complete(&w->done);
+}
+
+/* Others may break up blocks: who gets one as a whole leaves nothing for them. */
+static void batch_whole_waits_for_nobody(struct kunit *test)
+{
+	struct unmapped_pool *pool = preferred_pool(test);
+	struct whole w = {};
+	LIST_HEAD(taken);
+	int nr = 0;
+
+	ut_empty_pool(test, &taken);
+	while (!down_trylock(&pool->broken))
+		nr++;
+	init_completion(&w.done);
+	INIT_WORK_ONSTACK(&w.work, whole_fn);
+	schedule_work(&w.work);
+	KUNIT_EXPECT_NE(test, wait_for_completion_timeout(&w.done, 5 * HZ), 0);
+	while (nr--)
+		up(&pool->broken);
+	flush_work(&w.work);
+	destroy_work_on_stack(&w.work);
+	KUNIT_EXPECT_NOT_NULL(test, w.page);
+	if (w.page)
+		__free_pages(w.page, pageblock_order);
+	ut_put_all(&taken);
+	ut_expect_consistent(test);
+}
+
 static unsigned int parts_erased;
 
 static bool count_part(struct unmapped_pool *pool, struct page *page, unsigned int order)
@@ -278,6 +318,7 @@ static struct kunit_case batch_test_cases[] = {
 	KUNIT_CASE(batch_erased_before_use),
 	KUNIT_CASE(batch_not_erased),
 	KUNIT_CASE(batch_gives_way),
+	KUNIT_CASE(batch_whole_waits_for_nobody),
 	KUNIT_CASE(batch_given_back),
 #ifdef CONFIG_MEMORY_FAILURE
 	KUNIT_CASE(batch_poisoned),

@@ -1,0 +1,118 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Break the kernel on purpose, once for each file of vm/mutants, and see a test fail.
+set -eu
+. "$(dirname "$0")/lib.sh"
+usage "${1:-}" "usage: mutants.sh [--check] [NAME-OR-GLOB...]
+
+Builds the series once, and then with each of vm/mutants/NAME.diff, or those named, which
+say what to run and the test that has to fail. The same test has to pass on the kernel as
+it is. The last line is 'N seen, N missed'. Logs: build/mutants/NAME/.
+
+  --check	only see that each applies to the series, and names a test that there is"
+options "check" "$@"
+shift "$nr_options"
+
+dir=$TOP/vm/mutants
+out=$BUILD/mutants
+tree=$out/linux
+kdir=$out/kernel
+seen=0 missed=0
+
+# header FIELD FILE
+header() { sed -n "/^diff\|^---/q; s/^$1: //p" "$2"; }
+
+wanted()
+{
+	[ $# -gt 1 ] || return 0
+	w_=$1
+	shift
+	for glob; do
+		# shellcheck disable=SC2254
+		case $w_ in $glob) return 0 ;; esac
+	done
+	return 1
+}
+
+check()
+{
+	bad=0
+	for f in "$dir"/*.diff; do
+		git -C "$BUILD/linux" apply --check "$f" 2>/dev/null ||
+			{ note "$(basename "$f") does not apply"; bad=1; }
+		test=$(header Fails "$f") run=$(header Run "$f")
+		case $run in
+		kunit)	pattern="KUNIT_CASE[A-Z_]*(${test#*.})" ;;
+		*)	pattern="^TEST_F[A-Z_]*(${test%.*}, ${test#*.}" ;;
+		esac
+		grep -rq "$pattern" "$BUILD/linux/mm" "$BUILD/linux/tools/testing/selftests/mm" ||
+			{ note "$(basename "$f"): there is no test $test"; bad=1; }
+	done
+	return "$bad"
+}
+
+# boot RUN OUT: what the tests said is in OUT/lines, with the suite of KUnit's
+boot()
+{
+	append=no5lvl run=$1
+	if [ "$run" = kunit ]; then run=boot append="no5lvl kunit.enable=1"; fi
+	mkdir -p "$2"
+	# Only the tests count: what is broken may well be reported by the kernel, too
+	"$TOP/scripts/boot.sh" --run "$run" --out "$2" --append "$append" --timeout 600 \
+		"$kdir/arch/x86/boot/bzImage" "$kdir/initramfs.cpio.gz" >"$2/boot.log" 2>&1 || :
+	touch "$2/results.ktap" "$2/console.log"
+	awk '{ sub(/\r$/, ""); sub(/^\[ *[0-9.]+\] */, "") }
+	     /# Subtest: /	{ suite = $NF }
+	     match($0, /(not )?ok [0-9]+ /) {
+		word = substr($0, RSTART, 3) == "not" ? "fails" : "passes"
+		name = substr($0, RSTART + RLENGTH)
+		sub(/ .*/, "", name)
+		print word, name
+		print word, suite "." name
+	     }' "$2/console.log" "$2/results.ktap" | sort -u >"$2/lines"
+}
+
+if [ -n "${check:-}" ]; then check; exit; fi
+need_tool qemu-system-x86_64 git awk
+[ -d "$BUILD/linux/.git" ] || die "there is no tree: run 'make tree'"
+mkdir -p "$out"
+git -C "$BUILD/linux" worktree prune
+[ -e "$tree/.git" ] || git -C "$BUILD/linux" worktree add -q --detach "$tree" main
+git -C "$tree" checkout -q -f --detach main
+"$TOP/scripts/kernel.sh" release "$tree" "$kdir"
+"$TOP/scripts/initramfs.sh" "$tree" "$kdir"
+
+rm -rf "$out"/whole-*
+for f in "$dir"/*.diff; do
+	name=$(basename "$f" .diff)
+	wanted "$name" "$@" || continue
+	run=$(header Run "$f")
+	[ -d "$out/whole-$run" ] || boot "$run" "$out/whole-$run"
+done
+for f in "$dir"/*.diff; do
+	name=$(basename "$f" .diff)
+	wanted "$name" "$@" || continue
+	run=$(header Run "$f") test=$(header Fails "$f") why=
+	rm -rf "${out:?}/$name"
+	mkdir -p "$out/$name"
+	if ! grep -qxF "passes $test" "$out/whole-$run/lines"; then
+		why="does not pass on the kernel as it is"
+	elif ! git -C "$tree" apply "$f"; then
+		why="the mutant does not apply"
+	elif ! "$TOP/scripts/kernel.sh" release "$tree" "$kdir" >"$out/$name/build.log" 2>&1; then
+		why="the mutant does not build"
+	else
+		boot "$run" "$out/$name"
+		grep -qxF "fails $test" "$out/$name/lines" || why="does not fail"
+	fi
+	git -C "$tree" checkout -q -f --detach main
+	if [ -z "$why" ]; then
+		seen=$((seen + 1))
+		say "seen    $name: $test fails"
+	else
+		missed=$((missed + 1))
+		say "MISSED  $name: $test $why; logs: $out/$name"
+	fi
+done
+say "$seen seen, $missed missed"
+[ "$missed" -eq 0 ]
