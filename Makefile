@@ -17,7 +17,7 @@ endif
 image-of = $(call out-of,$1)/arch/x86/boot/bzImage
 
 .DEFAULT_GOAL := help
-.PHONY: zap-tree help run test test-all soak unit kernel image shell tree save mail check cross bisect deps source clean machine demo fragmentation atomic-load kvm-selftests selftests secret-programs bench bench-quick bench-off results pictures \
+.PHONY: zap-tree help run test test-all soak unit kernel image shell tree save mail check cross bisect mutants deps source clean machine demo fragmentation atomic-load kvm-selftests selftests secret-programs bench bench-quick bench-off results pictures \
 	deb deb-deps deb-test
 
 help:
@@ -39,6 +39,8 @@ help:
 	@echo 'make cross                 what the series touches, compiled for machines that are not booted:'
 	@echo '                           clang, i386, arm64, riscv64, allnoconfig (OPTIONS="clang": one of them)'
 	@echo 'make bisect                every commit of the series builds and boots (long)'
+	@echo 'make mutants               the kernel broken on purpose, for each file of vm/mutants, and a test that fails'
+	@echo '                           (half an hour; OPTIONS="window-*": only these)'
 	@echo 'make kvm-selftests         Linux'"'"'s KVM selftests, beside stock and off the direct map (hours;'
 	@echo '                           OPTIONS="--docs": docs/kvm-selftests.md)'
 	@echo 'make selftests             Linux'"'"'s own selftests of mm, x86 and memory-hotplug, and KUnit'"'"'s suites of'
@@ -133,6 +135,9 @@ cross: tree
 
 bisect: tree
 	@scripts/bisect.sh
+
+mutants: tree
+	@scripts/mutants.sh $(OPTIONS)
 
 kvm-selftests: tree
 	@$(MAKE) machine CONFIG=kvm-stock

@@ -98,7 +98,12 @@ awk -v most="$most" '$(NF - 1) > most' "$out/sizes" >"$out/large"
 } >"$report"
 result "no patch adds more than $most lines" "$report"
 
-# 6. Our own scripts, wherever they are; what git has not been told of yet, too.
+# 6. What breaks the kernel on purpose is still about this one.
+report=$out/mutants
+"$TOP/scripts/mutants.sh" --check >"$report" 2>&1 || :
+result "$(find "$TOP/vm/mutants" -name '*.diff' | wc -l) mutants apply, and name tests that there are" "$report"
+
+# 7. Our own scripts, wherever they are; what git has not been told of yet, too.
 report=$out/scripts
 : >"$report"
 ours() { git -C "$TOP" ls-files -co --exclude-standard -- "$@" | sort -u | while read -r f; do [ ! -f "$TOP/$f" ] || say "$f"; done; }

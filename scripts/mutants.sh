@@ -54,11 +54,12 @@ check()
 # boot RUN OUT: what the tests said is in OUT/lines, with the suite of KUnit's
 boot()
 {
-	append=no5lvl run=$1
-	if [ "$run" = kunit ]; then run=boot append="no5lvl kunit.enable=1"; fi
+	append=no5lvl run=$1 mem=1G
+	# One of the suites needs entries of 1 GiB
+	if [ "$run" = kunit ]; then run=boot append="no5lvl kunit.enable=1" mem=4G; fi
 	mkdir -p "$2"
 	# Only the tests count: what is broken may well be reported by the kernel, too
-	"$TOP/scripts/boot.sh" --run "$run" --out "$2" --append "$append" --timeout 600 \
+	"$TOP/scripts/boot.sh" --run "$run" --out "$2" --append "$append" --mem "$mem" --timeout 600 \
 		"$kdir/arch/x86/boot/bzImage" "$kdir/initramfs.cpio.gz" >"$2/boot.log" 2>&1 || :
 	touch "$2/results.ktap" "$2/console.log"
 	awk '{ sub(/\r$/, ""); sub(/^\[ *[0-9.]+\] */, "") }
