@@ -6,8 +6,8 @@ set -eu
 usage "${1:-}" "usage: mutants.sh [--check] [NAME-OR-GLOB...]
 
 Builds the series once, and then with each of vm/mutants/NAME.diff, or those named, which
-say what to run and the test that has to fail. The same test has to pass on the kernel as
-it is. The last line is 'N seen, N missed'. Logs: build/mutants/NAME/.
+say what to run, the test that has to fail, and the kernel (release unless said). The same
+test has to pass on that kernel as it is. The last line is 'N seen, N missed'. Logs: build/mutants/NAME/.
 
   --check	only see that each applies to the series, and names a test that there is"
 options "check" "$@"
@@ -16,11 +16,12 @@ shift "$nr_options"
 dir=$TOP/vm/mutants
 out=$BUILD/mutants
 tree=$out/linux
-kdir=$out/kernel
 seen=0 missed=0
 
 # header FIELD FILE
 header() { sed -n "/^diff\|^---/q; s/^$1: //p" "$2"; }
+
+config_of() { config_=$(header Kernel "$1"); say "${config_:-release}"; }
 
 wanted()
 {
@@ -51,15 +52,21 @@ check()
 	return "$bad"
 }
 
-# boot RUN OUT: what the tests said is in OUT/lines, with the suite of KUnit's
+# build CONFIG LOG
+build() { "$TOP/scripts/kernel.sh" "$1" "$tree" "$out/kernel-$1" >"$2" 2>&1; }
+
+# boot CONFIG RUN OUT: what the tests said is in OUT/lines, with the suite of KUnit's
 boot()
 {
+	kdir=$out/kernel-$1 slow=1
+	[ "$1" = release ] || slow=4
+	shift
 	append=no5lvl run=$1 mem=1G
 	# One of the suites needs entries of 1 GiB
 	if [ "$run" = kunit ]; then run=boot append="no5lvl kunit.enable=1" mem=4G; fi
 	mkdir -p "$2"
 	# Only the tests count: what is broken may well be reported by the kernel, too
-	"$TOP/scripts/boot.sh" --run "$run" --out "$2" --append "$append" --mem "$mem" --timeout 600 \
+	"$TOP/scripts/boot.sh" --run "$run" --out "$2" --append "$append" --mem "$mem" --slow "$slow" --timeout $((600 * slow)) \
 		"$kdir/arch/x86/boot/bzImage" "$kdir/initramfs.cpio.gz" >"$2/boot.log" 2>&1 || :
 	touch "$2/results.ktap" "$2/console.log"
 	awk '{ sub(/\r$/, ""); sub(/^\[ *[0-9.]+\] */, "") }
@@ -67,6 +74,7 @@ boot()
 	     match($0, /(not )?ok [0-9]+ /) {
 		word = substr($0, RSTART, 3) == "not" ? "fails" : "passes"
 		name = substr($0, RSTART + RLENGTH)
+		if (name ~ /# SKIP/) word = "skips"
 		sub(/ .*/, "", name)
 		print word, name
 		print word, suite "." name
@@ -80,30 +88,34 @@ mkdir -p "$out"
 git -C "$BUILD/linux" worktree prune
 [ -e "$tree/.git" ] || git -C "$BUILD/linux" worktree add -q --detach "$tree" main
 git -C "$tree" checkout -q -f --detach main
-"$TOP/scripts/kernel.sh" release "$tree" "$kdir"
-"$TOP/scripts/initramfs.sh" "$tree" "$kdir"
 
 rm -rf "$out"/whole-*
 for f in "$dir"/*.diff; do
 	name=$(basename "$f" .diff)
 	wanted "$name" "$@" || continue
-	run=$(header Run "$f")
-	[ -d "$out/whole-$run" ] || boot "$run" "$out/whole-$run"
+	run=$(header Run "$f") config=$(config_of "$f")
+	whole=$out/whole-$config-$run
+	[ ! -d "$whole" ] || continue
+	mkdir -p "$whole"
+	"$TOP/scripts/kernel.sh" "$config" "$tree" "$out/kernel-$config"
+	"$TOP/scripts/initramfs.sh" "$tree" "$out/kernel-$config"
+	boot "$config" "$run" "$whole"
 done
 for f in "$dir"/*.diff; do
 	name=$(basename "$f" .diff)
 	wanted "$name" "$@" || continue
-	run=$(header Run "$f") test=$(header Fails "$f") why=
+	run=$(header Run "$f") test=$(header Fails "$f") config=$(config_of "$f") why=
+	whole=$out/whole-$config-$run
 	rm -rf "${out:?}/$name"
 	mkdir -p "$out/$name"
-	if ! grep -qxF "passes $test" "$out/whole-$run/lines"; then
+	if ! grep -qxF "passes $test" "$whole/lines"; then
 		why="does not pass on the kernel as it is"
 	elif ! git -C "$tree" apply "$f"; then
 		why="the mutant does not apply"
-	elif ! "$TOP/scripts/kernel.sh" release "$tree" "$kdir" >"$out/$name/build.log" 2>&1; then
+	elif ! build "$config" "$out/$name/build.log"; then
 		why="the mutant does not build"
 	else
-		boot "$run" "$out/$name"
+		boot "$config" "$run" "$out/$name"
 		grep -qxF "fails $test" "$out/$name/lines" || why="does not fail"
 	fi
 	git -C "$tree" checkout -q -f --detach main
