@@ -47,6 +47,9 @@ def main():
     except NotJudged as e:
         print(f"{sys.argv[1]}: {e}", file=sys.stderr)
         sys.exit(2)
+    except (FileNotFoundError, NotADirectoryError) as e:
+        print(f"{sys.argv[1]}: {e.filename}: {e.strerror}", file=sys.stderr)
+        sys.exit(2)
 
 
 main()
