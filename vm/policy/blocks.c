@@ -269,6 +269,7 @@ int mode_failing(int argc, char **argv)
 	status = limited_end(&group);
 	console(false);
 	figure("group: %s", WIFSIGNALED(status) ? "killed for its own limit" : "came to the end");
-	judge_limited(&then, "group", GROUP_ROOM);
+	/* What is compacted in vain leaves room for the next one */
+	judge_limited(&then, "group", GROUP_ROOM + since(&then, COMPACT_FAIL));
 	return verdict();
 }
