@@ -40,7 +40,7 @@ help:
 	@echo '                           clang, i386, arm64, riscv64, allnoconfig (OPTIONS="clang": one of them)'
 	@echo 'make bisect                every commit of the series builds and boots (long)'
 	@echo 'make mutants               the kernel broken on purpose, for each file of vm/mutants, and a test that fails'
-	@echo '                           (half an hour; OPTIONS="window-*": only these)'
+	@echo '                           (long; OPTIONS="window-*": only these)'
 	@echo 'make kvm-selftests         Linux'"'"'s KVM selftests, beside stock and off the direct map (hours;'
 	@echo '                           OPTIONS="--docs": docs/kvm-selftests.md)'
 	@echo 'make selftests             Linux'"'"'s own selftests of mm, x86 and memory-hotplug, and KUnit'"'"'s suites of'

@@ -47,6 +47,19 @@ options()
 	done
 }
 
+# wanted NAME [NAME-OR-GLOB...]: is it one of these? Everything is where none is given.
+wanted()
+{
+	[ $# -gt 1 ] || return 0
+	wanted_=$1
+	shift
+	for glob_; do
+		# shellcheck disable=SC2254
+		case $wanted_ in $glob_) return 0 ;; esac
+	done
+	return 1
+}
+
 need_tool()
 {
 	for t_; do

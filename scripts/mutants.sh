@@ -6,8 +6,9 @@ set -eu
 usage "${1:-}" "usage: mutants.sh [--check] [NAME-OR-GLOB...]
 
 Builds the series once, and then with each of vm/mutants/NAME.diff, or those named, which
-say what to run, the test that has to fail, if the kernel lives so long, and the kernel
-(release unless said). The same test has to pass on that kernel as it is. The last line is 'N seen, N missed'. Logs: build/mutants/NAME/.
+say what to run, the test that has to fail (or never comes, as the kernel dies), and the
+kernel (release unless said). The same test has to pass on that kernel as it is. The last
+line is 'N seen, N missed'. Logs: build/mutants/NAME/.
 
   --check	only see that each applies to the series, and names a test that there is"
 options "check" "$@"
@@ -22,18 +23,6 @@ seen=0 missed=0
 header() { sed -n "/^diff\|^---/q; s/^$1: //p" "$2"; }
 
 config_of() { config_=$(header Kernel "$1"); say "${config_:-release}"; }
-
-wanted()
-{
-	[ $# -gt 1 ] || return 0
-	w_=$1
-	shift
-	for glob; do
-		# shellcheck disable=SC2254
-		case $w_ in $glob) return 0 ;; esac
-	done
-	return 1
-}
 
 check()
 {

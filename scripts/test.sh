@@ -32,18 +32,6 @@ list() { sed -e '/^#/d' -e '/^[[:space:]]*$/d' -e 's/[[:space:]]*|[[:space:]]*/|
 # Those that are named can be of either list
 if [ $# -eq 0 ] && [ -z "$all" ]; then list tests.list >"$rows"; else cp "$out/rows-all" "$rows"; fi
 
-wanted()
-{
-	[ $# -gt 1 ] || return 0
-	row=$1
-	shift
-	for glob; do
-		# shellcheck disable=SC2254
-		case $row in $glob) return 0 ;; esac
-	done
-	return 1
-}
-
 # kunit DIR TREE KERNEL-DIR: the kernel's own parser judges the suites' output, and
 # a suite that was asked for and says nothing is a failure
 kunit()
