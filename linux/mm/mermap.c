@@ -179,8 +179,13 @@ __mermap_get(struct page *page, unsigned int nr, pgprot_t prot)
 }
 
 static noinline struct mermap_window
-__mermap_get_many(struct page *page, unsigned int nr, pgprot_t prot)
+__mermap_get_many(struct page *page, unsigned long size, pgprot_t prot)
 {
+	unsigned int nr = mermap_size_to_slots(size);
+
+	if (unlikely(!nr))
+		return mermap_none;
+
 	return __mermap_get(page, nr, prot);
 }
 
@@ -211,21 +216,20 @@ __mermap_get_many(struct page *page, unsigned int nr, pgprot_t prot)
 struct mermap_window mermap_get(struct page *page, unsigned long size,
 				pgprot_t prot)
 {
-	unsigned int nr = mermap_size_to_slots(size);
 	struct mermap_window w;
 
 	/* In an interrupt, current->mm is a stranger's. */
-	if (WARN_ON_ONCE(!in_task()) || unlikely(!nr))
+	if (WARN_ON_ONCE(!in_task()))
 		return mermap_none;
 
 	/* The only way out with these disabled is with a window. */
 	migrate_disable();
 	pagefault_disable();
 	/* Most windows show one page: for these, have the loops gone. */
-	if (likely(nr == 1))
+	if (likely(size - 1 < PAGE_SIZE))
 		w = __mermap_get(page, 1, prot);
 	else
-		w = __mermap_get_many(page, nr, prot);
+		w = __mermap_get_many(page, size, prot);
 	if (unlikely(!w.val)) {
 		pagefault_enable();
 		migrate_enable();
