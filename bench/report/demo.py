@@ -8,7 +8,7 @@ KERNEL proof WHAT NAME N..."""
 
 import statistics
 
-from counted import Counted, NoFigure
+from counted import Counted, NoFigure, NotJudged
 from judge import Judge
 from limits import LIMITS, number
 from text import row
@@ -245,6 +245,8 @@ def put_into(path, report):
 
 def demo(path, runs, docs=None):
     """Whether every claim held. DOCS gets the report if so."""
+    if not runs.isdecimal() or not int(runs):
+        raise NotJudged(f"RUNS is how many runs there were, from 1 on: not '{runs}'")
     f = Figures(path, int(runs))
     f.must_have_ended()
     j = Judge("  ")

@@ -18,4 +18,4 @@ def limits():
 
 
 LIMITS = limits()
-P4_MORE, P5_MOST, SAME = LIMITS["P4_MORE"], LIMITS["P5_MOST"], LIMITS["SAME"]
+P4_MORE, P5_MOST, P5_PAIR, SAME = (LIMITS[name] for name in ("P4_MORE", "P5_MOST", "P5_PAIR", "SAME"))

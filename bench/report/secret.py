@@ -71,6 +71,11 @@ def judge(r, size):
         at_most(r, "P3_FAULT", alone, "second life, the fault alone")
         first, memfd_first = (secret_both(r, "secret", "release", kind, "cold", **size) for kind in ("secret", "memfd"))
         at_most(r, "P3_FIRST", first.median / memfd_first.median, "first life, fault and free")
+        forks = [r.cost("secret", kernel, "secret", kind="secret", life="warm", part="fork", **size) for kernel in ("release", "stock")]
+        if None in forks:
+            r.claim("P3", False, "fork with secret memory: not measured")
+        else:
+            at_most(r, "P3_FORK", forks[0].median / forks[1].median, "a fork with secret memory, to stock's")
         for name, parts, text in (("P3_PAGE_BOTH", ("fault", "free"), "fault and free"),
                                   ("P3_PAGE_FAULT", ("fault",), "the fault alone")):
             each = each_to_memfd(r, "secret", parts, life="random", **size)
