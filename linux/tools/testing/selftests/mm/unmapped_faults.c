@@ -541,9 +541,7 @@ static void touch_own(void)
 {
 	uint64_t deep[8192];
 
-	/* To the end, which may be all that is in the page below our caller's */
 	touch(deep, sizeof(deep), 0);
-	touch(&deep[ARRAY_SIZE(deep) - 1], sizeof(deep[0]), 0);
 	pin(0);
 	pin(1);
 }
@@ -551,17 +549,23 @@ static void touch_own(void)
 /* A child sees what its parent has. */
 static void life_fork(struct life *life, size_t first, size_t nr)
 {
+	int ready[2] = { -1, -1 };
 	pid_t pid;
+	char c;
 
 	inject_some(false);
-	pid = fork();
-	if (pid)
-		touch_own();
-	inject_some(life->fail);
+	pid = pipe(ready) ? -1 : fork();
 	if (!pid) {
+		/* It would fail for the parent, too, which may not have its own yet */
+		close(ready[1]);
+		(void)!read(ready[0], &c, 1);
 		touch_some(life->mem + first * 4096, nr * 4096, PATTERN);
 		_exit(0);
 	}
+	touch_own();
+	inject_some(life->fail);
+	close(ready[0]);
+	close(ready[1]);
 	if (pid < 0)
 		return;
 	waitpid(pid, NULL, 0);
